@@ -1,0 +1,48 @@
+"""What can go wrong in the cloud's processes.
+
+CloudError
+├── ConfigError      a setting is missing, unknown or wrong
+├── DatabaseError    the database cannot be used as it is
+│   └── MigrationError
+├── AccountError     a user, token or vehicle that cannot be made or found
+├── PortTaken        somebody else listens on a port that was asked for
+├── BusDown          Redis does not answer
+└── BusFull          Redis is over its memory limit
+"""
+
+
+class CloudError(Exception):
+    """Base of all; the message speaks to whoever runs the cloud."""
+
+
+class ConfigError(CloudError):
+    """A setting is missing, unknown or wrong."""
+
+
+class DatabaseError(CloudError):
+    """The database cannot be used as it is."""
+
+
+class MigrationError(DatabaseError):
+    """The schema and the migrations of this version do not fit."""
+
+
+class AccountError(CloudError):
+    """A user, token or vehicle that cannot be made or found."""
+
+
+class PortTaken(CloudError):
+    """Somebody else listens on a port that was asked for."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"port {port} on {host} is in use; stop what listens there or set another port")
+        self.host = host
+        self.port = port
+
+
+class BusDown(CloudError):
+    """Redis does not answer; what was asked may or may not have happened."""
+
+
+class BusFull(CloudError):
+    """Redis is over its memory limit and took nothing."""
