@@ -8,6 +8,8 @@ from typing import Final
 
 Range = tuple[int, int]
 
+_BEYOND: Final = 2**63
+
 
 class RangeSet:
     """An immutable set of integers, kept as sorted inclusive ranges that neither touch nor overlap.
@@ -16,8 +18,6 @@ class RangeSet:
     """
 
     __slots__ = ("_ranges",)
-
-    EMPTY: RangeSet
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         """Take inclusive ranges in any order, overlapping or not. ValueError if one ends before it begins."""
@@ -33,7 +33,7 @@ class RangeSet:
         """Read PostgreSQL's `int8multirange` text, whose ranges are half open: `{[0,5),[7,8)}`."""
         inner = text.strip()[1:-1]
         if not inner:
-            return cls.EMPTY
+            return cls()
         pairs = (part.strip("[)").split(",") for part in inner.split("),"))
         return cls((int(low), int(high) - 1) for low, high in pairs)
 
@@ -62,11 +62,15 @@ class RangeSet:
 
     def below(self, end: int) -> RangeSet:
         """The members smaller than `end`."""
-        return self & RangeSet([(self._ranges[0][0], end - 1)]) if self._ranges and self._ranges[0][0] < end else EMPTY
+        return (
+            self & RangeSet([(self._ranges[0][0], end - 1)])
+            if self._ranges and self._ranges[0][0] < end
+            else RangeSet()
+        )
 
     def gaps(self, end: int) -> RangeSet:
         """What is missing from [0, `end`)."""
-        return RangeSet([(0, end - 1)]) - self if end > 0 else EMPTY
+        return RangeSet([(0, end - 1)]) - self if end > 0 else RangeSet()
 
     def numbers(self) -> Iterator[int]:
         """Every member, in order."""
@@ -74,7 +78,7 @@ class RangeSet:
             yield from range(low, high + 1)
 
     def __contains__(self, number: int) -> bool:
-        index = bisect_right(self._ranges, (number, MAX)) - 1
+        index = bisect_right(self._ranges, (number, _BEYOND)) - 1
         return index >= 0 and number <= self._ranges[index][1]
 
     def __or__(self, other: RangeSet) -> RangeSet:
@@ -108,11 +112,6 @@ class RangeSet:
         return f"RangeSet({[list(pair) for pair in self._ranges]})"
 
 
-MAX: Final = 2**63
-EMPTY: Final = RangeSet()
-RangeSet.EMPTY = EMPTY
-
-
 def _merged(ranges: Iterable[Range]) -> Iterator[Range]:
     pending: Range | None = None
     for low, high in ranges:
@@ -142,3 +141,6 @@ def _difference(kept: tuple[Range, ...], taken: tuple[Range, ...]) -> Iterator[R
             index += 1
         if low <= high:
             yield (low, high)
+
+
+EMPTY: Final = RangeSet()
