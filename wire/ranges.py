@@ -77,6 +77,11 @@ class RangeSet:
         for low, high in self._ranges:
             yield from range(low, high + 1)
 
+    def numbers_down(self) -> Iterator[int]:
+        """Every member, from the highest."""
+        for low, high in reversed(self._ranges):
+            yield from range(high, low - 1, -1)
+
     def __contains__(self, number: int) -> bool:
         index = bisect_right(self._ranges, (number, _BEYOND)) - 1
         return index >= 0 and number <= self._ranges[index][1]

@@ -1,0 +1,315 @@
+"""Delivery, pure: what the vehicle still owes the cloud, and what each reply changes.
+
+This is the vehicle's half of the protocol. It holds no payload, no clock and no socket: the spool tells it what is on
+disk, the uplink asks it what to send and hands it the replies, and it answers with what the spool must write down.
+
+The rules:
+
+- A batch is done when the cloud says it is settled, never before. `accepted` only postpones the next attempt.
+- What the cloud reports missing is sent again after a short wait; what lies beyond the settled head is sent again when
+  the cloud's queue lost its content (`bus` changed) or after a long wait that doubles each time.
+- What is missing there and no longer here is declared lost, and the declaration is repeated until it is settled.
+- When the database fell back to an earlier state (`epoch` changed), every stream of which anything is still held is
+  named, and what is no longer settled is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Final
+
+from wire.envelope import LostRange, Reply, StreamClaim
+from wire.ranges import EMPTY, RangeSet
+
+MISSING_RESEND_S: Final = 5.0
+"""How long an accepted batch may be missing below the head before it is sent again: the writer commits in groups."""
+
+BEYOND_RESEND_S: Final = 60.0
+"""How long an accepted batch may lie beyond the head before it is sent again; doubles with each attempt."""
+
+RESEND_LIMIT_S: Final = 3600.0
+"""No wait grows beyond this."""
+
+CAUSE_EVICTED: Final = "evicted"
+CAUSE_REJECTED: Final = "rejected"
+CAUSE_DAMAGED: Final = "damaged"
+
+Key = tuple[str, int]
+"""A batch: its stream and its sequence number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOnDisk:
+    """What the spool holds of a stream when it is opened.
+
+    `next` is the sequence number to be drawn next; `held` is on disk, `done` the part of it that was settled;
+    `evicted` left the disk to make room; `lost` was declared, by cause.
+    """
+
+    stream: str
+    next: int
+    held: RangeSet = EMPTY
+    done: RangeSet = EMPTY
+    evicted: RangeSet = EMPTY
+    lost: Mapping[str, RangeSet] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to send now: batches in this order, and a claim for every stream that is not settled."""
+
+    batches: tuple[Key, ...]
+    claims: tuple[StreamClaim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reply changed, for the spool to write down."""
+
+    done: Mapping[str, RangeSet]
+    """Batches on disk that became settled: they may be evicted."""
+    reopened: Mapping[str, RangeSet]
+    """Batches on disk that were done and are no longer settled: the database fell back."""
+    lost: tuple[tuple[str, RangeSet, str], ...]
+    """New declarations: stream, ranges and cause."""
+    rejected: tuple[tuple[str, int, str], ...]
+    """Batches for the quarantine: stream, seq and the cloud's problem."""
+    forgotten: tuple[str, ...]
+    """Streams that are settled to the end and of which nothing is held."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    bus: str | None
+    at_s: float
+    attempts: int
+
+
+@dataclass(slots=True)
+class _Stream:
+    next: int
+    held: RangeSet
+    done: RangeSet
+    settled: RangeSet
+    """What the cloud said, in the present epoch. Covers batches that are no longer held."""
+    evicted: RangeSet
+    lost: dict[str, RangeSet]
+    doubted: RangeSet = EMPTY
+    """Was done in an earlier epoch, and the cloud was not yet asked again: not to be sent before it was."""
+    sent: dict[int, _Sent] = field(default_factory=dict)
+    known: bool = False
+    """Whether the cloud has answered for this stream since the spool was opened or the epoch changed."""
+
+    @property
+    def all_lost(self) -> RangeSet:
+        lost = EMPTY
+        for ranges in self.lost.values():
+            lost = lost | ranges
+        return lost
+
+    @property
+    def pending(self) -> RangeSet:
+        return self.held - self.settled - self.done - self.doubted - self.all_lost
+
+    @property
+    def gone(self) -> RangeSet:
+        """What was drawn once, is not on disk and was neither settled nor declared as far as is known here."""
+        return self.drawn - self.settled - self.held - self.all_lost
+
+    @property
+    def drawn(self) -> RangeSet:
+        return RangeSet([(0, self.next - 1)]) if self.next else EMPTY
+
+    @property
+    def is_settled(self) -> bool:
+        return not self.drawn - self.settled
+
+
+class Delivery:
+    """What one vehicle owes the cloud. `now_s` is any clock that never goes back."""
+
+    def __init__(self, streams: Iterable[StreamOnDisk] = (), *, epoch: str | None = None) -> None:
+        """Begin from what is on disk. `epoch` is the database's state when `done` was last written down."""
+        self._epoch = epoch
+        self._bus: str | None = None
+        self._current: str | None = None
+        self._streams = {
+            on_disk.stream: _Stream(
+                next=on_disk.next,
+                held=on_disk.held,
+                done=on_disk.done & on_disk.held,
+                settled=EMPTY,
+                evicted=on_disk.evicted,
+                lost=dict(on_disk.lost),
+            )
+            for on_disk in sorted(streams, key=lambda on_disk: on_disk.stream)
+        }
+
+    @property
+    def epoch(self) -> str | None:
+        """The database's state that the settled view belongs to; to be written down with `done`."""
+        return self._epoch
+
+    @property
+    def unsettled(self) -> int:
+        """How many batches on disk are not settled yet."""
+        return sum(len(stream.pending) for stream in self._streams.values())
+
+    @property
+    def owes_nothing(self) -> bool:
+        """Whether all that was ever stored here is settled, as far as this side knows."""
+        return not any(self._owed(stream) for stream in self._streams.values())
+
+    def opened(self, stream: str) -> None:
+        """A new stream was begun; what is older keeps its own."""
+        self._current = stream
+        self._streams.setdefault(stream, _Stream(0, EMPTY, EMPTY, EMPTY, EMPTY, {}))
+
+    def stored(self, stream: str, seq: int) -> None:
+        """Batch `seq` is durable on disk. Sequence numbers come without gaps."""
+        state = self._streams[stream]
+        state.held = state.held | RangeSet([(seq, seq)])
+        state.next = max(state.next, seq + 1)
+
+    def evicted(self, stream: str, seqs: RangeSet) -> RangeSet:
+        """`seqs` left the disk to make room. What of it was not settled is lost now, and is returned."""
+        state = self._streams[stream]
+        state.held = state.held - seqs
+        state.evicted = state.evicted | seqs
+        lost = seqs - state.settled - state.done - state.doubted - state.all_lost
+        self._declare(state, lost, CAUSE_EVICTED)
+        state.done = state.done - seqs
+        state.doubted = state.doubted - seqs
+        return lost
+
+    def plan(self, now_s: float, *, limit: int, fresh: int = 4) -> Plan:
+        """Choose up to `limit` batches: up to `fresh` of the newest first, then the backlog from its beginning."""
+        oldest = list(islice(self._due(now_s), limit + 1))
+        newest = list(islice(self._due(now_s, newest_first=True), fresh)) if len(oldest) > limit else []
+        chosen = dict.fromkeys(chain(newest, oldest))
+        claims = tuple(self._claim(name, state) for name, state in self._streams.items() if self._owed(state))
+        return Plan(batches=tuple(islice(chosen, limit)), claims=claims)
+
+    def seconds_until_due(self, now_s: float) -> float | None:
+        """How long until a batch is to be sent (again); 0 if one is due, None if nothing is waiting for that."""
+        waits: list[float] = []
+        for state in self._streams.values():
+            pending = state.pending
+            sent = [seq for seq in state.sent if seq in pending]
+            if len(sent) < len(pending) or any(state.sent[seq].bus != self._bus for seq in sent):
+                return 0.0
+            waits += (max(self._wait_s(state, seq) - (now_s - state.sent[seq].at_s), 0.0) for seq in sent)
+        return min(waits, default=None)
+
+    def replied(self, plan: Plan, reply: Reply, now_s: float) -> Outcome:
+        """Take the reply to the request that carried `plan`."""
+        self._take_epoch(reply)
+        self._bus = reply.bus if reply.bus is not None else self._bus
+        for reference in reply.accepted:
+            self._accept(reference.stream, reference.seq, reply.bus, now_s)
+        rejected = tuple(self._reject(plan, reply))
+        done: dict[str, RangeSet] = {}
+        reopened: dict[str, RangeSet] = {}
+        lost = [(stream, RangeSet.of([seq]), CAUSE_REJECTED) for stream, seq, _ in rejected]
+        for view in reply.settled:
+            if (state := self._streams.get(view.stream)) is not None:
+                done[view.stream], reopened[view.stream] = self._settle(state, view.settled())
+                lost += ((view.stream, ranges, cause) for ranges, cause in self._declare_gone(state))
+        return Outcome(
+            done={name: seqs for name, seqs in done.items() if seqs},
+            reopened={name: seqs for name, seqs in reopened.items() if seqs},
+            lost=tuple(lost),
+            rejected=rejected,
+            forgotten=tuple(self._forget()),
+        )
+
+    def _due(self, now_s: float, *, newest_first: bool = False) -> Iterator[Key]:
+        streams = self._streams.items()
+        for name, state in reversed(streams) if newest_first else streams:
+            pending = state.pending
+            for seq in pending.numbers_down() if newest_first else pending.numbers():
+                sent = state.sent.get(seq)
+                if sent is None or sent.bus != self._bus or now_s - sent.at_s >= self._wait_s(state, seq):
+                    yield (name, seq)
+
+    def _wait_s(self, state: _Stream, seq: int) -> float:
+        sent = state.sent[seq]
+        base = MISSING_RESEND_S if seq < state.settled.head else BEYOND_RESEND_S
+        return float(min(base * 2 ** min(sent.attempts - 1, 20), RESEND_LIMIT_S))
+
+    def _owed(self, state: _Stream) -> bool:
+        """Whether the stream must be named: something of it is not settled, or may not be."""
+        if state.known:
+            return not state.is_settled
+        return bool(state.held - state.done or state.all_lost or state.gone - state.evicted)
+
+    def _claim(self, name: str, state: _Stream) -> StreamClaim:
+        lost: list[LostRange] = sorted(
+            (low, high, cause) for cause, ranges in state.lost.items() for low, high in (ranges - state.settled).ranges
+        )
+        return StreamClaim(stream=name, next=state.next, lost=tuple(lost))
+
+    def _take_epoch(self, reply: Reply) -> None:
+        """On a new epoch nothing is known to be settled any more, until the cloud says so again."""
+        if reply.epoch is None or reply.epoch == self._epoch:
+            return
+        self._epoch = reply.epoch
+        for state in self._streams.values():
+            state.doubted = state.doubted | (state.settled & state.held) | state.done
+            state.done = state.settled = EMPTY
+            state.known = False
+
+    def _accept(self, name: str, seq: int, bus: str | None, now_s: float) -> None:
+        if (state := self._streams.get(name)) is not None:
+            attempts = state.sent[seq].attempts if seq in state.sent else 0
+            state.sent[seq] = _Sent(bus, now_s, attempts + 1)
+
+    def _reject(self, plan: Plan, reply: Reply) -> Iterator[tuple[str, int, str]]:
+        for refused in reply.rejected:
+            if not 0 <= refused.index < len(plan.batches):
+                continue
+            name, seq = plan.batches[refused.index]
+            state = self._streams.get(name)
+            if state is None or seq not in state.pending:
+                continue
+            state.held = state.held - RangeSet.of([seq])
+            self._declare(state, RangeSet.of([seq]), CAUSE_REJECTED)
+            yield (name, seq, refused.problem)
+
+    def _settle(self, state: _Stream, settled: RangeSet) -> tuple[RangeSet, RangeSet]:
+        """Take the cloud's view of a stream; returns what became done, and what no longer is."""
+        state.known = True
+        state.settled = state.settled | settled
+        reopened = state.doubted - state.settled
+        done = (state.held & state.settled) - state.done - state.doubted
+        state.done = state.held & state.settled
+        state.doubted = EMPTY
+        for seq in [seq for seq in state.sent if seq in state.settled]:
+            del state.sent[seq]
+        return done, reopened
+
+    def _declare_gone(self, state: _Stream) -> Iterator[tuple[RangeSet, str]]:
+        """What is neither settled nor here will never be sent: it was evicted, or the disk lost it."""
+        gone = state.gone
+        for ranges, cause in ((gone & state.evicted, CAUSE_EVICTED), (gone - state.evicted, CAUSE_DAMAGED)):
+            if ranges:
+                self._declare(state, ranges, cause)
+                yield (ranges, cause)
+
+    def _forget(self) -> list[str]:
+        """An earlier stream that is settled to the end and of which nothing is held needs no place any more."""
+        gone = [
+            name
+            for name, state in self._streams.items()
+            if name != self._current and state.known and state.is_settled and not state.held
+        ]
+        for name in gone:
+            del self._streams[name]
+        return gone
+
+    @staticmethod
+    def _declare(state: _Stream, ranges: RangeSet, cause: str) -> None:
+        if ranges:
+            state.lost[cause] = state.lost.get(cause, EMPTY) | ranges
