@@ -16,7 +16,7 @@ from wire.ranges import EMPTY, RangeSet
 class StreamLedger:
     """What the database knows of one stream.
 
-    `received` is committed, `dead` lies in the dead letters, `lost` was declared by the vehicle. The three are disjoint:
+    `received` is committed, `dead` lies in the dead letters, `lost` was declared by the vehicle. They are disjoint:
     received beats dead, and both beat lost. `next` is the highest next sequence number that the vehicle ever named.
     """
 
