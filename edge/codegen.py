@@ -1,0 +1,288 @@
+"""Python functions made from a message's layout: one for each way through its multiplexers, compiled when first taken.
+
+The values are those of cantools' `decode(data, decode_choices=False, allow_truncated=True)`, equal in number and type
+(int or float), in the same order; value tables do not change the number. Where cantools raises, the rest is given:
+an unknown selector value gives what does not depend on it, a level whose signals overlap or do not fit gives nothing.
+
+The source holds numbers and names made here, nothing out of the database.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cantools.database.can import Message, Signal
+from cantools.database.conversion import (
+    BaseConversion,
+    IdentityConversion,
+    LinearConversion,
+    LinearIntegerConversion,
+    NamedSignalConversion,
+)
+
+UNKNOWN_MUX = "unknown_mux"
+UNDECODABLE = "undecodable"
+
+Number = int | float
+Decoded = tuple[tuple[int, ...], tuple[Number, ...], bool]
+Read = Callable[[bytes], Decoded]
+
+_MOST_FUNCTIONS = 2048  # a message with many independent multiplexers starts anew rather than fill the memory
+_FLOAT_FORMATS = {16: "e", 32: "f", 64: "d"}
+_KNOWN_CONVERSIONS = (IdentityConversion, LinearConversion, LinearIntegerConversion, NamedSignalConversion)
+
+
+class Reader:
+    """Reads one message. `indices` gives each signal's index; `report(cause)` is called for each fault of a frame."""
+
+    def __init__(self, message: Message, indices: Mapping[str, int], report: Callable[[str], None]) -> None:
+        self.length = message.length
+        self.read: Read = self._first_read
+        self._root = _root(message)
+        self._indices = indices
+        self._report = report
+        self._functions = 0
+        self._shorter: dict[int, Read] = {}
+
+    def read_short(self, data: bytes) -> Decoded:
+        """The signals that fit into a frame that is shorter than the message."""
+        read = self._shorter.get(len(data))
+        if read is None:
+            read = self._shorter[len(data)] = self._step(_Way(8 * len(data)).into(self._root))
+        return read(data.ljust(self.length, b"\xff"))
+
+    def _first_read(self, data: bytes) -> Decoded:
+        """Stands in for `read`, the function for a frame of the message's length, until one comes."""
+        self.read = self._step(_Way(8 * self.length).into(self._root))
+        return self.read(data)
+
+    def _step(self, way: "_Way") -> Read:
+        """The function for what is left to do on this way: choose by the next selector, or read all its signals."""
+        if self._functions >= _MOST_FUNCTIONS:
+            self._functions = 0
+            self._shorter.clear()
+            self.read = self._first_read
+        self._functions += 1
+        if not way.pending:
+            return self._leaf(way)
+        selector, children = way.pending[0]
+        branches: dict[int | None, Read] = {}
+        otherwise: list[Read] = []
+
+        def open_branch(value: int | None) -> Read:
+            if value in children:
+                branches[value] = self._step(way.beyond_selector().into(children[value]))
+                return branches[value]
+            if not otherwise:
+                otherwise.append(self._step(way.beyond_selector(UNKNOWN_MUX)))
+            return otherwise[0]
+
+        constants: dict[str, object] = {"find": branches.get, "open_branch": open_branch, "selector": _selector}
+        expression = _Source(self.length, constants)
+        value = expression.scaled(selector)
+        if selector.conversion.is_float or not _is_identity(selector.conversion):
+            value = f"selector({value})"
+        body = [
+            f"value = {value}",
+            "read = find(value)",
+            "if read is None: read = open_branch(value)",
+            "return read(data)",
+        ]
+        return expression.compile(body)
+
+    def _leaf(self, way: "_Way") -> Read:
+        constants: dict[str, object] = {
+            "indices": tuple(self._indices[signal.name] for signal in way.signals),
+            "report": self._report,
+        }
+        expression = _Source(self.length, constants)
+        values = "".join(f"{expression.scaled(signal)}, " for signal in way.signals)
+        reports = [f"report({cause!r})" for cause in way.faults]
+        return expression.compile([*reports, f"return indices, ({values}), True"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One level of a message: the signals that are always there, and what each selector's values add."""
+
+    signals: tuple[Signal, ...] = ()
+    multiplexers: tuple[tuple[Signal, Mapping[int | None, "_Node"]], ...] = ()
+    is_broken: bool = False
+
+
+def is_decodable(message: Message) -> bool:
+    """Whether cantools unpacks frames of this message: no container, no signals that overlap or do not fit."""
+    return not _root(message).is_broken
+
+
+def _root(message: Message) -> _Node:
+    return _Node(is_broken=True) if message.is_container else _node(message, message.signal_tree)
+
+
+def _node(message: Message, tree: Iterable[Any]) -> _Node:
+    signals: list[Signal] = []
+    multiplexers: list[tuple[Signal, Mapping[int | None, _Node]]] = []
+    for element in tree:
+        if isinstance(element, str):
+            signals.append(message.get_signal_by_name(element))
+            continue
+        for name, children in element.items():
+            selector = message.get_signal_by_name(name)
+            signals.append(selector)
+            multiplexers.append((selector, {value: _node(message, child) for value, child in children.items()}))
+    if _is_broken(signals, 8 * message.length):
+        return _Node(is_broken=True)
+    return _Node(tuple(signals), tuple(multiplexers))
+
+
+def _is_broken(signals: Iterable[Signal], bits: int) -> bool:
+    """Whether cantools cannot unpack this level: signals of one byte order overlap, or one does not fit."""
+    signals = list(signals)
+    if len({signal.name for signal in signals}) < len(signals):
+        return True
+    if any(signal.conversion.is_float and signal.length not in _FLOAT_FORMATS for signal in signals):
+        return True
+    for byte_order in ("little_endian", "big_endian"):
+        end = 0
+        for first, last in sorted(_span(signal) for signal in signals if signal.byte_order == byte_order):
+            if first < end or last >= bits:
+                return True
+            end = last + 1
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way through a message's levels, as far as it is known: signals in cantools' order, selectors yet to be read."""
+
+    bits: int
+    signals: tuple[Signal, ...] = ()
+    pending: tuple[tuple[Signal, Mapping[int | None, _Node]], ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def into(self, node: _Node) -> "_Way":
+        """Adds a level: its signals that fit into the frame, and its selectors before those that are pending."""
+        if node.is_broken:
+            return _Way(self.bits, self.signals, self.pending, (*self.faults, UNDECODABLE))
+        signals = tuple(signal for signal in node.signals if _span(signal)[1] < self.bits)
+        multiplexers = tuple(pair for pair in node.multiplexers if _span(pair[0])[1] < self.bits)
+        return _Way(self.bits, self.signals + signals, multiplexers + self.pending, self.faults)
+
+    def beyond_selector(self, *faults: str) -> "_Way":
+        return _Way(self.bits, self.signals, self.pending[1:], self.faults + faults)
+
+
+class _Source:
+    """Collects the expressions of one function, and the bytes that they need as local names b0, b1 …"""
+
+    def __init__(self, length: int, constants: dict[str, object]) -> None:
+        self._length = length
+        self._constants = constants | {"from_bytes": int.from_bytes}
+        self._bytes: set[int] = set()
+
+    def scaled(self, signal: Signal) -> str:
+        """The physical value, as cantools' conversion computes it: the operations decide between int and float."""
+        conversion = signal.conversion
+        raw = self._raw(signal)
+        if not isinstance(conversion, _KNOWN_CONVERSIONS):
+            return f"{self._constant(lambda value: conversion.raw_to_scaled(value, decode_choices=False))}({raw})"
+        if _is_identity(conversion):
+            return raw
+        scale, offset = conversion.scale, conversion.offset
+        if float(scale).is_integer() and float(offset).is_integer() and not conversion.is_float:
+            scale, offset = int(scale), int(offset)
+        product = f"({raw})" if isinstance(scale, int) and scale == 1 else f"({raw}) * {self._number(scale)}"
+        # Adding an integer 0 changes nothing but the sign of a negative zero.
+        keeps_sign = isinstance(scale, float) and scale > 0 and not conversion.is_float
+        if (
+            isinstance(offset, int)
+            and offset == 0
+            and (keeps_sign or (isinstance(scale, int) and not conversion.is_float))
+        ):
+            return product
+        return f"{product} + {self._number(offset)}"
+
+    def compile(self, body: list[str]) -> Read:
+        lines = [*self._load_bytes(), *body]
+        source = "def read(data):\n" + "".join(f"    {line}\n" for line in lines)
+        exec(compile(source, "<decoder>", "exec"), self._constants)
+        return self._constants["read"]  # type: ignore[return-value]
+
+    def _raw(self, signal: Signal) -> str:
+        if signal.conversion.is_float:
+            return self._float(signal)
+        bits = self._bits(signal)
+        if not signal.is_signed:
+            return bits
+        sign = 1 << (signal.length - 1)
+        return f"({bits} ^ {sign}) - {sign}"
+
+    def _bits(self, signal: Signal) -> str:
+        """The signal's bits as an unsigned integer."""
+        first, last, shift = _place(signal)
+        count = last - first + 1
+        little = signal.byte_order == "little_endian"
+        if count > 4:
+            order = "little" if little else "big"
+            word = f"from_bytes(data[{first}:{last + 1}], {order!r})"
+        else:
+            self._bytes.update(range(first, last + 1))
+            numbers = range(first, last + 1) if little else range(last, first - 1, -1)
+            word = " | ".join(
+                f"b{number} << {8 * place}" if place else f"b{number}" for place, number in enumerate(numbers)
+            )
+            word = f"({word})" if count > 1 else word
+        shifted = f"{word} >> {shift}" if shift else word
+        if signal.length + shift == 8 * count:
+            return f"({shifted})" if shift else shifted
+        return f"({shifted} & {(1 << signal.length) - 1})"
+
+    def _float(self, signal: Signal) -> str:
+        first, last, shift = _place(signal)
+        size = signal.length // 8
+        order = "<" if signal.byte_order == "little_endian" else ">"
+        layout = struct.Struct(order + _FLOAT_FORMATS[signal.length])
+        if shift == 0 and last - first + 1 == size:
+            return f"{self._constant(layout.unpack_from)}(data, {first})[0]"
+        order_name = "little" if order == "<" else "big"
+        return f"{self._constant(layout.unpack)}(({self._bits(signal)}).to_bytes({size}, {order_name!r}))[0]"
+
+    def _number(self, value: Number) -> str:
+        return repr(value) if math.isfinite(value) else self._constant(value)
+
+    def _constant(self, value: object) -> str:
+        name = f"c{len(self._constants)}"
+        self._constants[name] = value
+        return name
+
+    def _load_bytes(self) -> list[str]:
+        if len(self._bytes) > 3 and self._length <= 8:  # one unpacking is faster than four look-ups
+            names = (f"b{number}" if number in self._bytes else "_" for number in range(self._length))
+            return [", ".join(names) + " = data"]
+        return [f"b{number} = data[{number}]" for number in sorted(self._bytes)]
+
+
+def _span(signal: Signal) -> tuple[int, int]:
+    """First and last bit; within a byte, little-endian counts from the lowest bit and big-endian from the highest."""
+    first = signal.start
+    if signal.byte_order == "big_endian":
+        first = 8 * (signal.start // 8) + 7 - signal.start % 8
+    return first, first + signal.length - 1
+
+
+def _place(signal: Signal) -> tuple[int, int, int]:
+    """First byte, last byte, and how many bits below the signal are not its own."""
+    first, last = _span(signal)
+    shift = first % 8 if signal.byte_order == "little_endian" else 7 - last % 8
+    return first // 8, last // 8, shift
+
+
+def _is_identity(conversion: BaseConversion) -> bool:
+    return isinstance(conversion, _KNOWN_CONVERSIONS) and conversion.scale == 1 and conversion.offset == 0
+
+
+def _selector(value: Number) -> int | None:
+    """The selector as cantools takes it, cut to an integer; None where it is none."""
+    return int(value) if math.isfinite(value) else None

@@ -1,0 +1,167 @@
+"""The generated decoder against cantools: same numbers, same types, same order, on every database at hand."""
+
+import copy
+import json
+import math
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from cantools.database.can import Database, Message, Signal
+from cantools.database.errors import DecodeError
+
+from edge.dbc import DbcError, load_database
+from edge.decoder import Decoder
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+DATABASES = sorted(str(path.relative_to(DATA)) for path in DATA.rglob("*.dbc"))
+PROJECT_DATABASES = Path(__file__).parents[2] / "dbc"
+REFUSED = {"car-kona-ev/pcan.dbc", "tricky-dbc/opendbc_gm_global_a_lowspeed.dbc"}
+VECTORS = DATA / "decode-vectors" / "database-vectors.json"
+
+pytestmark = pytest.mark.skipif(not DATABASES, reason="no ../shared/data beside this checkout")
+
+Values = list[tuple[str, int | float]]
+
+
+@pytest.mark.parametrize("name", sorted(set(DATABASES) - REFUSED))
+def test_random_payloads_decode_as_cantools_does(name: str) -> None:
+    assert_equal_on_random_payloads(_load(DATA / name), seed=name)
+
+
+def test_the_projects_own_database_decodes_as_cantools_does() -> None:
+    for path in sorted(PROJECT_DATABASES.glob("*.dbc")):
+        assert_equal_on_random_payloads(load_database(path), seed=path.name)
+
+
+def test_published_vectors() -> None:
+    checked = 0
+    for vector in json.loads(VECTORS.read_text())["vectors"]:
+        database = _load(VECTORS.parent / vector["dbc_file"])
+        decoder = Decoder([database])
+        arbitration_id, data = int(vector["frame_id"], 16), bytes.fromhex(vector["data"])
+        decoded = _named(decoder, arbitration_id, vector["extended"], data)
+        message = database.get_message_by_frame_id(arbitration_id, force_extended_id=vector["extended"])
+        assert decoded.keys() == vector["expected"].keys()
+        for signal, expected in vector["expected"].items():
+            number = _choice_number(message, signal, expected) if isinstance(expected, str) else expected
+            assert decoded[signal] == pytest.approx(number, rel=1e-6), (vector["source_test"], signal)
+        checked += 1
+    assert checked == 16
+
+
+def assert_equal_on_random_payloads(database: Database, *, seed: str) -> None:
+    chance = random.Random(seed)
+    decoder = Decoder([database])
+    for message in database.messages:
+        for data in _payloads(message, chance):
+            found = _pairs(decoder, message, data)
+            expected = reference(message, data)
+            assert [name for name, _ in found] == [name for name, _ in expected], (message.name, data.hex())
+            for (name, value), (_, wanted) in zip(found, expected, strict=True):
+                assert _same(value, wanted), (message.name, name, data.hex(), value, wanted)
+
+
+def reference(message: Message, data: bytes) -> Values:
+    """cantools' own values; where it raises, those of the levels that do not depend on what it raised for."""
+    try:
+        decoded = message.decode(data, decode_choices=False, allow_truncated=True)
+    except DecodeError:
+        return _level_by_level(message, data)
+    return list(decoded.items())
+
+
+def _level_by_level(message: Message, data: bytes) -> Values:
+    """By messages of single levels, so that cantools decodes each level for itself."""
+    taken: Values = []
+
+    def take(tree: Sequence[object]) -> None:
+        names = [element if isinstance(element, str) else next(iter(element)) for element in tree]
+        signals = [message.get_signal_by_name(name) for name in names]
+        level = _alone(message, signals)
+        try:
+            values = level.decode(data, decode_choices=False, allow_truncated=True)
+        except DecodeError:
+            return
+        taken.extend(values.items())
+        for element in tree:
+            if isinstance(element, str):
+                continue
+            (name, children), *_ = element.items()
+            if name in values and int(values[name]) in children:
+                take(children[int(values[name])])
+
+    take(message.signal_tree)
+    return taken
+
+
+def _alone(message: Message, signals: Iterable[Signal]) -> Message:
+    flat = []
+    for signal in signals:
+        single = copy.copy(signal)
+        single.is_multiplexer, single.multiplexer_ids, single.multiplexer_signal = False, None, None
+        flat.append(single)
+    return Message(
+        message.frame_id, message.name, message.length, flat, is_extended_frame=message.is_extended_frame, strict=False
+    )
+
+
+def _payloads(message: Message, chance: random.Random) -> Iterable[bytes]:
+    """Random ones, extremes, one that reaches each signal through its selectors, and lengths that do not fit."""
+    length = message.length
+    yield bytes(length)
+    yield b"\xff" * length
+    for _ in range(30):
+        yield chance.randbytes(length)
+    for other in {0, 1, length - 1, length // 2, length + 1, 64} - {length, -1}:
+        yield chance.randbytes(other)
+    for signal in message.signals:
+        data = chance.randbytes(length)
+        while signal.multiplexer_signal is not None:
+            data = _with_selector(message, signal.multiplexer_signal, chance.choice(signal.multiplexer_ids), data)
+            signal = message.get_signal_by_name(signal.multiplexer_signal)
+        yield data
+
+
+def _with_selector(message: Message, name: str, value: int, data: bytes) -> bytes:
+    """`data` with one selector set, by cantools' own encoding of that signal alone."""
+    signal = message.get_signal_by_name(name)
+    full = 1 << signal.length
+    if signal.is_signed and value >= full // 2:
+        value -= full
+    single = _alone(message, [signal])
+    mask = int.from_bytes(single.encode({name: -1 if signal.is_signed else full - 1}, strict=False, scaling=False))
+    bits = int.from_bytes(single.encode({name: value}, strict=False, scaling=False))
+    return (int.from_bytes(data) & ~mask | bits).to_bytes(message.length)
+
+
+def _pairs(decoder: Decoder, message: Message, data: bytes) -> Values:
+    decoded = decoder.decode(message.frame_id, message.is_extended_frame, data)
+    assert decoded is not None
+    indices, values, _ = decoded
+    return [(decoder.signals[index].signal, value) for index, value in zip(indices, values, strict=True)]
+
+
+def _named(decoder: Decoder, arbitration_id: int, is_extended: bool, data: bytes) -> dict[str, int | float]:
+    decoded = decoder.decode(arbitration_id, is_extended, data)
+    assert decoded is not None
+    return {decoder.signals[index].signal: value for index, value in zip(decoded[0], decoded[1], strict=True)}
+
+
+def _choice_number(message: Message, signal: str, text: str) -> int | float:
+    found = message.get_signal_by_name(signal)
+    return found.conversion.choice_to_number(text) * found.scale + found.offset
+
+
+def _same(value: int | float, wanted: int | float) -> bool:
+    if type(value) is not type(wanted):
+        return False
+    return repr(value) == repr(wanted) or (math.isnan(value) and math.isnan(wanted))
+
+
+def _load(path: Path) -> Database:
+    try:
+        return load_database(path)
+    except DbcError:
+        return load_database(path, strict=False)
