@@ -1,0 +1,240 @@
+"""The agent's settings: one TOML file, read once, checked whole, frozen afterwards."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ConfigError
+from edge.sampler import SamplingPolicy, SamplingRule
+from wire.names import VEHICLE_PATTERN
+
+REPLAY = "replay"
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def parse_size(value: Any) -> Any:
+    """Bytes of "512MB"; MB is 10^6 bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b?)\s*", value, re.IGNORECASE)
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError(f"not a size: {value!r}; write a number and B, KB, MB or GB, as in 512MB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Milliseconds = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CanSettings(_Section):
+    """One bus. Keys that are not named here go to python-can as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    interface: str
+    channel: str
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    dbc: tuple[Path, ...] = ()
+    strict: bool = True
+    listen_only: bool = True
+    speed: float = Field(default=1.0, ge=0)  # replay only; 0 is as fast as possible
+    loop: bool = False  # replay only
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys for python-can."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_near_misses(cls, data: Any) -> Any:
+        for key in data if isinstance(data, dict) else ():
+            near = [] if key in cls.model_fields else get_close_matches(key, cls.model_fields, n=1, cutoff=0.75)
+            if near:
+                raise ValueError(f"unknown key {key!r}; did you mean {near[0]!r}?")
+        return data
+
+
+class GpsSignals(_Section):
+    """Which decoded signals make a fix. Without `valid` every position counts."""
+
+    lat: str
+    lon: str
+    valid: str | None = None
+    alt: str | None = None
+    speed: str | None = None
+    course: str | None = None
+    hdop: str | None = None
+    sats: str | None = None
+
+
+class GpsSettings(_Section):
+    """A serial receiver or gpsd (`device`), or decoded signals (`can`)."""
+
+    device: str | None = None
+    baud: int = Field(default=9600, gt=0)
+    can: GpsSignals | None = None
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.device is None) == (self.can is None):
+            raise ValueError("give either device (a serial port or gpsd://host:port) or can (names of signals)")
+        return self
+
+
+class SamplingRuleSettings(_Section):
+    """A rule for the signals whose Message.Signal matches; what it does not say, [sampling] says."""
+
+    match: str
+    min_interval_ms: Milliseconds | None = None
+    max_interval_ms: Milliseconds | None = None
+    deadband: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    every: bool | None = None
+
+
+class SamplingSettings(_Section):
+    """How many of the samples are kept."""
+
+    min_interval_ms: Milliseconds = 100
+    max_interval_ms: Milliseconds = 10_000
+    deadband: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    every: bool = False
+    rule: tuple[SamplingRuleSettings, ...] = ()
+
+    def rules(self) -> tuple[SamplingRule, ...]:
+        """The rules in their order, with the default behind them."""
+        default = self.model_dump(exclude={"rule"})
+        return (
+            *(
+                SamplingRule(
+                    rule.match, SamplingPolicy(**default | rule.model_dump(exclude={"match"}, exclude_none=True))
+                )
+                for rule in self.rule
+            ),
+            SamplingRule("*", SamplingPolicy(**default)),
+        )
+
+
+class BatchSettings(_Section):
+    """When a batch is closed."""
+
+    max_age_ms: int = Field(default=1_000, gt=0)
+    max_samples: int = Field(default=5_000, gt=0)
+
+
+class SpoolSettings(_Section):
+    """Where everything stays until the cloud has committed it."""
+
+    path: Path = Path("spool.db")
+    max_bytes: Size = Field(default=512 * 10**6, ge=10**6)
+
+
+class UplinkSettings(_Section):
+    """Where to, and as whom."""
+
+    url: str
+    token_file: Path
+
+    @model_validator(mode="after")
+    def _speaks_http(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"url {self.url!r} is not an address to send to; write https://host:8081")
+        return self
+
+
+class EdgeConfig(_Section):
+    """The whole file."""
+
+    vehicle: str = Field(pattern=VEHICLE_PATTERN)
+    can: tuple[CanSettings, ...] = ()
+    gps: GpsSettings | None = None
+    sampling: SamplingSettings = SamplingSettings()
+    batch: BatchSettings = BatchSettings()
+    spool: SpoolSettings = SpoolSettings()
+    uplink: UplinkSettings
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if not self.can and self.gps is None:
+            raise ValueError("nothing to read: give a [[can]] bus, a [gps] receiver, or both")
+        if self.gps is not None and self.gps.can is not None and not self.can:
+            raise ValueError("[gps] can needs a [[can]] bus whose signals it names")
+        names = [bus.name for bus in self.can if bus.name is not None]
+        if len(set(names)) < len(names):
+            raise ValueError("two [[can]] buses have the same name")
+        return self
+
+
+def load_edge_config(path: Path) -> EdgeConfig:
+    """Read and check the file; paths in it are relative to its folder. ConfigError says what is wrong and where."""
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        config = EdgeConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+    return _resolve(config, path.parent)
+
+
+def _resolve(config: EdgeConfig, folder: Path) -> EdgeConfig:
+    buses = tuple(
+        bus.model_copy(
+            update={
+                "dbc": tuple(folder / dbc for dbc in bus.dbc),
+                "channel": str(folder / bus.channel) if bus.interface == REPLAY else bus.channel,
+            }
+        )
+        for bus in config.can
+    )
+    return config.model_copy(
+        update={
+            "can": buses,
+            "spool": config.spool.model_copy(update={"path": folder / config.spool.path}),
+            "uplink": config.uplink.model_copy(update={"token_file": folder / config.uplink.token_file}),
+        }
+    )
+
+
+_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    (): EdgeConfig,
+    ("can",): CanSettings,
+    ("gps",): GpsSettings,
+    ("gps", "can"): GpsSignals,
+    ("sampling",): SamplingSettings,
+    ("sampling", "rule"): SamplingRuleSettings,
+    ("batch",): BatchSettings,
+    ("spool",): SpoolSettings,
+    ("uplink",): UplinkSettings,
+}
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault in a line, with its place, and the nearest known key where a key is unknown."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *section, key = (part for part in first["loc"] if isinstance(part, str))
+        known = sorted(_SECTIONS[tuple(section)].model_fields)
+        near = get_close_matches(key, known, n=1, cutoff=0.0)
+        return f"unknown key {place!r}; did you mean {near[0]!r}? Known here: {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"{place!r} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

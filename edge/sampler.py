@@ -1,0 +1,208 @@
+"""Which samples are kept: per signal a shortest and a longest interval and a deadband.
+
+Pure; times are ms and come from the caller. A change beyond the deadband is never lost: within `min_interval_ms` of the
+last kept sample it waits, the newest such change replaces an older one, and it is kept, with the time at which it was
+seen, when the interval ends. A value that has not changed is repeated once per `max_interval_ms` as long as frames
+bring it. Whatever is not kept is counted by cause: seen = kept + unchanged + deadband + min_interval + not_finite +
+waiting.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+Sample = tuple[int, int, float]
+"""A kept value: the index of its signal, the time in ms, the number."""
+
+MOST_QUIET_FRAMES: Final = 10_000
+NEVER_MS: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingPolicy:
+    """How one signal is sampled. `every` keeps all; `max_interval_ms` 0 never repeats an unchanged value."""
+
+    min_interval_ms: int = 100
+    max_interval_ms: int = 10_000
+    deadband: float = 0.0
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRule:
+    """A policy for the signals whose `Message.Signal` matches the pattern (fnmatch, case counts)."""
+
+    match: str
+    policy: SamplingPolicy
+
+
+@dataclass(slots=True)
+class SamplerCounts:
+    """What became of the samples seen."""
+
+    seen: int = 0
+    kept: int = 0
+    unchanged: int = 0  # equal to the last one kept, or in a frame equal to the one before
+    deadband: int = 0  # different from the last one kept, but within the deadband
+    min_interval: int = 0  # a change that a newer one replaced before its interval ended
+    not_finite: int = 0
+
+
+def policy_for(signal: str, rules: Sequence[SamplingRule]) -> SamplingPolicy:
+    """The first rule that matches `Message.Signal`."""
+    return next((rule.policy for rule in rules if fnmatchcase(signal, rule.match)), SamplingPolicy())
+
+
+class Sampler:
+    """Samples signals, which are known by their index."""
+
+    def __init__(self, rules: Sequence[SamplingRule], signals: Iterable[str] = ()) -> None:
+        """`signals` are the `Message.Signal` names in the order of their indices."""
+        self.counts = SamplerCounts()
+        self._rules = rules
+        self._policies: list[SamplingPolicy] = []
+        self._value: list[float | None] = []  # the last one kept, None before the first
+        self._t_ms: list[int] = []
+        self._window_end_ms: list[int] = []
+        self._waiting: dict[int, Sample] = {}
+        self._quiet: dict[int, _Quiet] = {}
+        self._all_every = True
+        self.add_signals(signals)
+
+    def add_signals(self, signals: Iterable[str]) -> None:
+        """Signals that come behind the known ones: a new J1939 source has been heard."""
+        for signal in signals:
+            policy = policy_for(signal, self._rules)
+            self._all_every &= policy.every
+            self._policies.append(policy)
+            self._value.append(None)
+            self._t_ms.append(0)
+            self._window_end_ms.append(0)
+
+    @property
+    def signal_count(self) -> int:
+        """How many signals it knows."""
+        return len(self._policies)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for the end of their interval."""
+        return len(self._waiting)
+
+    def offer(
+        self, t_ms: int, indices: Sequence[int], values: Sequence[float], *, changed: bool = True
+    ) -> Sequence[Sample]:
+        """What is to be kept of one frame.
+
+        `changed` may be False when `indices` and `values` are the very objects of the frame before of its kind: such a
+        frame costs almost nothing until something in it is due.
+        """
+        self.counts.seen += len(indices)
+        if self._all_every:
+            return self._take_every(t_ms, indices, values)
+        key = id(indices)
+        if changed:
+            self._quiet.pop(key, None)
+        elif (quiet := self._quiet.get(key)) is not None and quiet.since_ms <= t_ms < quiet.until_ms:
+            self.counts.unchanged += len(indices)
+            return ()
+        kept: list[Sample] = []
+        for index, value in zip(indices, values, strict=True):
+            if value - value != 0:  # NaN and the infinities
+                self.counts.not_finite += 1
+            else:
+                self._offer(index, t_ms, value, kept)
+        if not changed:
+            self._note_quiet(key, indices, values, t_ms)
+        return kept
+
+    def due(self, now_ms: int) -> list[Sample]:
+        """The changes whose interval has ended by now."""
+        ended = [index for index in self._waiting if self._window_end_ms[index] <= now_ms]
+        return [self._release(index) for index in ended]
+
+    def flush(self) -> list[Sample]:
+        """Every change that still waits, at the end of the run."""
+        return [self._release(index) for index in list(self._waiting)]
+
+    def _take_every(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> list[Sample]:
+        kept = [(index, t_ms, value) for index, value in zip(indices, values, strict=True) if value - value == 0]
+        self.counts.kept += len(kept)
+        self.counts.not_finite += len(values) - len(kept)
+        return kept
+
+    def _offer(self, index: int, t_ms: int, value: float, kept: list[Sample]) -> None:
+        policy = self._policies[index]
+        went_back = t_ms < self._t_ms[index]
+        if index in self._waiting and (went_back or t_ms >= self._window_end_ms[index]):
+            kept.append(self._release(index))
+        last = self._value[index]
+        if last is None or policy.every or went_back:
+            kept.append(self._keep(index, t_ms, value))
+        elif abs(value - last) > policy.deadband:
+            if t_ms >= self._window_end_ms[index]:
+                kept.append(self._keep(index, t_ms, value))
+            else:
+                self._wait(index, t_ms, value)
+        else:
+            self._settle_back(index)
+            if 0 < policy.max_interval_ms <= t_ms - self._t_ms[index]:
+                kept.append(self._keep(index, t_ms, value))
+            elif value == last:
+                self.counts.unchanged += 1
+            else:
+                self.counts.deadband += 1
+
+    def _note_quiet(self, key: int, indices: Sequence[int], values: Sequence[float], t_ms: int) -> None:
+        """Until when a repetition of this frame can change nothing."""
+        until = min((self._due_ms(index) for index in indices), default=t_ms)
+        if until > t_ms and all(value - value == 0 for value in values):
+            if len(self._quiet) >= MOST_QUIET_FRAMES:
+                self._quiet.clear()
+            self._quiet[key] = _Quiet(indices, t_ms, until)
+
+    def _due_ms(self, index: int) -> int:
+        policy = self._policies[index]
+        if policy.every:
+            return 0
+        if index in self._waiting:
+            return self._window_end_ms[index]
+        return self._t_ms[index] + policy.max_interval_ms if policy.max_interval_ms else NEVER_MS
+
+    def _keep(self, index: int, t_ms: int, value: float) -> Sample:
+        self._value[index] = value
+        self._t_ms[index] = t_ms
+        self._window_end_ms[index] = t_ms + self._policies[index].min_interval_ms
+        self.counts.kept += 1
+        return (index, t_ms, value)
+
+    def _wait(self, index: int, t_ms: int, value: float) -> None:
+        waiting = self._waiting.get(index)
+        if waiting is None:
+            self._waiting[index] = (index, t_ms, value)
+            return
+        self.counts.min_interval += 1
+        if waiting[2] != value:
+            self._waiting[index] = (index, t_ms, value)
+
+    def _settle_back(self, index: int) -> None:
+        """The value is back where it was before its interval ended: the change between is the interval's price."""
+        if self._waiting.pop(index, None) is not None:
+            self.counts.min_interval += 1
+
+    def _release(self, index: int) -> Sample:
+        """Keep what waited. The next interval follows the last one without a pause, so the rate never exceeds 1/min."""
+        sample = self._waiting.pop(index)
+        self._t_ms[index], self._value[index] = sample[1:]
+        self._window_end_ms[index] += self._policies[index].min_interval_ms
+        self.counts.kept += 1
+        return sample
+
+
+class _Quiet(NamedTuple):
+    """A frame that is being repeated. Holds the tuple whose id is the key, so that the id stays its own."""
+
+    indices: Sequence[int]
+    since_ms: int
+    until_ms: int

@@ -1,0 +1,149 @@
+"""The agent's file: what it means, and what is said when it is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.config import EdgeConfig, load_edge_config, parse_size
+from edge.errors import ConfigError
+from edge.sampler import SamplingPolicy, policy_for
+
+WHOLE = """
+vehicle = "truck-0001"
+
+[[can]]
+interface = "socketcan"
+channel = "can0"
+name = "pt"
+dbc = ["vehicle.dbc", "dbc/other.dbc"]
+strict = false
+bitrate = 500000
+
+[[can]]
+interface = "replay"
+channel = "drive.log"
+speed = 0
+loop = true
+
+[gps]
+device = "/dev/ttyAMA0"
+baud = 38400
+
+[sampling]
+min_interval_ms = 200
+deadband = 0.5
+[[sampling.rule]]
+match = "EEC1.*"
+min_interval_ms = 0
+every = true
+
+[batch]
+max_age_ms = 30000
+
+[spool]
+path = "data/spool.db"
+max_bytes = "1.5GB"
+
+[uplink]
+url = "https://ingest.example:8081"
+token_file = "token"
+"""
+MINIMAL = """
+vehicle = "v1"
+[gps]
+device = "gpsd://localhost:2947"
+[uplink]
+url = "http://localhost:8081"
+token_file = "token"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "edge.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_edge_config(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
+
+
+def test_whole_file_is_read_with_paths_relative_to_it(write, tmp_path: Path) -> None:
+    config = load_edge_config(write(WHOLE))
+    bus, replay = config.can
+    assert bus.dbc == (tmp_path / "vehicle.dbc", tmp_path / "dbc/other.dbc")
+    assert (bus.channel, bus.name, bus.strict, bus.listen_only) == ("can0", "pt", False, True)
+    assert bus.options == {"bitrate": 500000}
+    assert (replay.channel, replay.speed, replay.loop) == (str(tmp_path / "drive.log"), 0.0, True)
+    assert config.spool.path == tmp_path / "data/spool.db"
+    assert config.spool.max_bytes == 1_500_000_000
+    assert config.uplink.token_file == tmp_path / "token"
+    assert (config.batch.max_age_ms, config.batch.max_samples) == (30_000, 5_000)
+
+
+def test_rule_takes_what_it_does_not_say_from_the_default(write) -> None:
+    rules = load_edge_config(write(WHOLE)).sampling.rules()
+    assert policy_for("EEC1.EngineSpeed", rules) == SamplingPolicy(0, 10_000, 0.5, every=True)
+    assert policy_for("Other.Signal", rules) == SamplingPolicy(200, 10_000, 0.5)
+
+
+def test_what_is_absent_has_a_default(write) -> None:
+    config = load_edge_config(write(MINIMAL))
+    assert config.sampling.rules()[-1].policy == SamplingPolicy(100, 10_000, 0.0)
+    assert config.spool.max_bytes == 512_000_000
+
+
+def test_fixes_from_signals(write) -> None:
+    text = WHOLE.replace(
+        'device = "/dev/ttyAMA0"\nbaud = 38400', 'can = { lat = "P.Lat", lon = "P.Lon", valid = "P.V" }'
+    )
+    config = load_edge_config(write(text))
+    assert config.gps is not None
+    assert config.gps.can is not None
+    assert (config.gps.can.lat, config.gps.can.valid, config.gps.can.speed) == ("P.Lat", "P.V", None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (MINIMAL + 'tokenfile = "x"', "unknown key 'uplink.tokenfile'; did you mean 'token_file'?"),
+        ('vehicel = "x"\n' + MINIMAL, "unknown key 'vehicel'; did you mean 'vehicle'?"),
+        (WHOLE.replace("deadband", "dead_band"), "unknown key 'sampling.dead_band'; did you mean 'deadband'?"),
+        (WHOLE.replace("every", "evry"), "unknown key 'sampling.rule.0.evry'; did you mean 'every'?"),
+        (WHOLE.replace('channel = "can0"', 'chanel = "can0"'), "can.0: unknown key 'chanel'; did you mean 'channel'?"),
+        (MINIMAL.replace("http:", "mqtts:"), "is not an address to send to"),
+        (MINIMAL.replace('"v1"', '"no spaces"'), "vehicle: "),
+        (MINIMAL.replace('token_file = "token"', ""), "'uplink.token_file' is missing"),
+        (MINIMAL.replace('device = "gpsd://localhost:2947"', "baud = 9600"), "gps: give either device"),
+        (MINIMAL.replace('[gps]\ndevice = "gpsd://localhost:2947"', ""), "nothing to read"),
+        (WHOLE.replace('"1.5GB"', '"much"'), "spool.max_bytes: not a size: 'much'"),
+        (WHOLE.replace("speed = 0", 'speed = 0\nname = "pt"'), "two [[can]] buses have the same name"),
+        ("vehicle = ", "not TOML"),
+    ],
+)
+def test_mistake_is_named_with_its_place(write, wrong: str, says: str) -> None:
+    assert says in refusal(write(wrong))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(("text", "size"), [("512MB", 512 * 10**6), ("1 kb", 1000), ("2.5GB", 2_500_000_000), ("7", 7)])
+def test_sizes_are_decimal(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+def test_config_is_frozen(write) -> None:
+    config: EdgeConfig = load_edge_config(write(MINIMAL))
+    with pytest.raises(ValueError, match="frozen"):
+        config.vehicle = "other"
