@@ -44,10 +44,11 @@ CREATE TABLE audit_log (
 );
 
 CREATE TABLE catalogs (
-    hash text PRIMARY KEY,
+    hash text NOT NULL,
     fleet_id int NOT NULL REFERENCES fleets,
     body jsonb NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (fleet_id, hash)
 );
 
 CREATE TABLE signals (

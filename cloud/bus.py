@@ -1,0 +1,216 @@
+"""Redis, as the cloud uses it: durable streams to the writers, leases among them, and live hints to the sockets.
+
+Keys of a shard NN, in one slot of a Redis Cluster by their braces: `tm:{NN}` the stream, `inflight:{NN}` what is in it
+by name, `bus:{NN}` an id that is gone when the rest is, `lease:{NN}` who writes it, `live:{NN}` the channel.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+
+from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, decode_live, encode_live
+from cloud.errors import BusDown, BusFull
+
+GROUP: Final = "writer"
+CONSUMER: Final = "writer"  # one for all: whoever gets the lease finds at once what the one before left pending
+ANSWER_S: Final = 5.0
+SILENCE_S: Final = 5.0
+DONE_AT_ONCE: Final = 2_000
+
+_SCRIPTS = Path(__file__).parent / "bus_scripts"
+_BUSY = ("BUSY ", "LOADING ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "UNBLOCKED")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """`queued[i]` is False for a batch that was in flight already."""
+
+    bus_id: str
+    queued: tuple[bool, ...]
+
+
+class Bus:
+    """Connects when first used, so that a process starts while Redis is down. All calls raise BusDown."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
+        self._admit, self._done, self._lease, self._release = (
+            self._redis.register_script((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8"))
+            for name in ("admit", "done", "lease", "release")
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted:
+        """Queues what is not in flight, all or nothing; claims ride on a batch where one is queued.
+
+        Raises BusFull over the memory limit.
+        """
+        arguments: list[str | bytes] = [secrets.token_hex(8)]
+        arguments += [claims.name, claims.body] if claims else ["", b""]
+        for item in batches:
+            arguments += [item.name, item.body]
+        keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}", f"bus:{{{shard:02d}}}"]
+        bus_id, *queued = await _answer(self._admit(keys, arguments))
+        return Admitted(bus_id.decode(), tuple(map(bool, queued)))
+
+    async def bus_id(self, shard: int) -> str:
+        """The id under which a shard's content is known; a new one when Redis lost it."""
+        fresh = secrets.token_hex(8)
+        known = await _answer(self._redis.set(f"bus:{{{shard:02d}}}", fresh, nx=True, get=True))
+        return known.decode() if isinstance(known, bytes) else fresh
+
+    async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None:
+        """At most once, to whoever listens now."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for message in messages:
+                pipeline.spublish(f"live:{{{shard:02d}}}", encode_live(message))
+            await _answer(pipeline.execute())
+
+    async def subscribe_live(self, shards: Iterable[int]) -> AsyncIterator[LiveMessage | Gap]:
+        """For ever; a Gap comes first, and again after every time that the connection was lost."""
+        channels = [f"live:{{{shard:02d}}}" for shard in shards]
+        while True:
+            try:
+                async for message in self._listen(channels):
+                    yield message
+            except (RedisError, OSError):
+                await asyncio.sleep(random.uniform(0.05, 0.5))
+
+    async def _listen(self, channels: Sequence[str]) -> AsyncIterator[LiveMessage | Gap]:
+        async with self._redis.pubsub() as pubsub:
+            await pubsub.ssubscribe(*channels)
+            asked = False
+            while True:
+                message = await pubsub.get_message(timeout=SILENCE_S)
+                if message is None:
+                    if asked:
+                        raise NoConnection("no answer to a ping")
+                    await pubsub.ping()
+                asked = message is None
+                if message is None:
+                    continue
+                if message["type"] == "smessage":
+                    yield decode_live(message["data"])
+                elif message["type"] == "ssubscribe" and message["data"] == len(channels):
+                    yield Gap()
+
+    async def read(self, shards: Sequence[int], *, count: int, block_ms: int) -> list[Delivery]:
+        """Up to `count` new entries of each shard, as soon as there is one."""
+        return await self._read(shards, ">", count=count, block_ms=block_ms)
+
+    async def read_pending(self, shard: int, *, after: str = "0", count: int) -> list[Delivery]:
+        """Up to `count` entries behind the id `after` that were read before and are not done."""
+        return await self._read([shard], after, count=count, block_ms=None)
+
+    async def done(self, deliveries: Iterable[Delivery]) -> None:
+        """Removes entries, and lets their names be queued again."""
+        by_shard: dict[int, list[str]] = {}
+        for delivery in deliveries:
+            by_shard.setdefault(delivery.shard, []).extend((delivery.id, delivery.name))
+        for shard, arguments in by_shard.items():
+            keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}"]
+            for start in range(0, len(arguments), DONE_AT_ONCE):
+                await _answer(self._done(keys, [GROUP, *arguments[start : start + DONE_AT_ONCE]]))
+
+    async def lease(self, shard: int, owner: str, *, ttl_ms: int) -> bool:
+        """Takes or renews; False while it is another's."""
+        return bool(await _answer(self._lease([f"lease:{{{shard:02d}}}"], [owner, ttl_ms])))
+
+    async def release(self, shard: int, owner: str) -> None:
+        """Gives a lease back; nothing happens where it is another's."""
+        await _answer(self._release([f"lease:{{{shard:02d}}}"], [owner]))
+
+    async def backlog(self, shard: int) -> int:
+        """How many entries a shard's stream holds."""
+        return int(await _answer(self._redis.xlen(f"tm:{{{shard:02d}}}")))
+
+    async def in_flight(self, shard: int, names: Sequence[str]) -> tuple[bool, ...]:
+        """Which of these names are queued and not yet done."""
+        if not names:
+            return ()
+        found = await _answer(self._redis.hmget(f"inflight:{{{shard:02d}}}", list(names)))
+        return tuple(entry is not None for entry in found)
+
+    async def ping(self) -> None:
+        await _answer(self._redis.ping())
+
+    async def _read(self, shards: Sequence[int], after: str, *, count: int, block_ms: int | None) -> list[Delivery]:
+        by_key = {f"tm:{{{shard:02d}}}".encode(): shard for shard in shards}
+        if not by_key:
+            return []
+        streams: dict[Any, Any] = dict.fromkeys(by_key, after)
+        while True:
+            try:
+                found = await _answer(self._redis.xreadgroup(GROUP, CONSUMER, streams, count=count, block=block_ms))
+            except _NoGroup:
+                for key in by_key:
+                    await self._make_group(key)
+                continue
+            return [_delivery(by_key[key], *entry) for key, entries in found or () for entry in entries]
+
+    async def _make_group(self, key: bytes) -> None:
+        # At 0: what was queued before the group was there must be read too.
+        try:
+            await _answer(self._redis.xgroup_create(key, GROUP, id="0", mkstream=True))
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+
+class _NoGroup(Exception):
+    """The stream or its group is gone: Redis was wiped."""
+
+
+def _client(url: str, timeout_s: float) -> "Redis":
+    # Without retries: a command whose answer was cut may have been done.
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        client_name="fleetwire",
+    )
+
+
+async def _answer(command: "Awaitable[_T] | Any") -> Any:
+    try:
+        return await command
+    except OutOfMemoryError as error:
+        raise BusFull("Redis is over its memory limit") from error
+    except ResponseError as error:
+        if str(error).startswith("NOGROUP"):
+            raise _NoGroup from error
+        if str(error).startswith("OOM"):
+            raise BusFull("Redis is over its memory limit") from error
+        if str(error).startswith(_BUSY):
+            raise BusDown(f"Redis cannot serve now: {error}") from error
+        raise
+    except (RedisError, OSError) as error:
+        raise BusDown(f"Redis does not answer: {error}") from error
+
+
+def _delivery(shard: int, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Delivery:
+    fields = fields or {}  # removed by another writer, but still pending
+    return Delivery(shard, entry_id.decode(), fields.get(b"n", b"").decode(), fields.get(b"b"), fields.get(b"c"))

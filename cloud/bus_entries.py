@@ -1,0 +1,101 @@
+"""What travels through the bus: batches and claims on the way to the writer, batches on the way to browsers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import zstandard
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from wire.envelope import StreamClaim
+
+PACK_FROM_BYTES = 256
+MAX_PLAIN_BYTES = 128_000_000
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_CLAIMS = TypeAdapter(tuple[StreamClaim, ...])
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to be queued. `name` tells it from everything else that is in flight in its shard."""
+
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An entry of a shard's stream, until it is done. `batch` and `claims` are as they were queued, or None."""
+
+    shard: int
+    id: str
+    name: str
+    batch: bytes | None
+    claims: bytes | None
+
+    @property
+    def vehicle(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def received_ms(self) -> int:
+        """Unix time of the queueing."""
+        return int(self.id.partition("-")[0])
+
+
+@dataclass(frozen=True)
+class LiveMessage:
+    """A batch that was just taken in, as its sender wrote it: plain or dense JSON."""
+
+    vehicle: str
+    received_ms: int
+    batch: bytes
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The subscription is new or was broken: anything may have been missed before this."""
+
+
+def batch_item(vehicle: str, stream: str, seq: int, batch: bytes) -> Item:
+    """`batch` is JSON."""
+    return Item(f"{vehicle}/{stream}/{seq}", pack(batch))
+
+
+def claims_item(vehicle: str, claims: Iterable[StreamClaim]) -> Item:
+    """Named by content, so that the same claims are not queued twice."""
+    body = _CLAIMS.dump_json(tuple(claims))
+    return Item(f"{vehicle}//{blake2b(body, digest_size=8).hexdigest()}", pack(body))
+
+
+def read_claims(body: bytes) -> tuple[StreamClaim, ...]:
+    return _CLAIMS.validate_json(unpack(body))
+
+
+def pack(body: bytes) -> bytes:
+    """Memory is what bounds the queue, so that bodies are compressed where it pays."""
+    return zstandard.ZstdCompressor(level=1).compress(body) if len(body) >= PACK_FROM_BYTES else body
+
+
+def unpack(body: bytes) -> bytes:
+    if not body.startswith(_ZSTD_MAGIC):
+        return body
+    return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_PLAIN_BYTES)
+
+
+def encode_live(message: LiveMessage) -> bytes:
+    """One JSON object."""
+    return b'{"vehicle":%s,"received_ms":%d,"batch":%s}' % (
+        to_json(message.vehicle),
+        message.received_ms,
+        message.batch,
+    )
+
+
+def decode_live(data: bytes) -> LiveMessage:
+    """The batch is cut out as it stands: it comes last."""
+    head, _, batch = data.partition(b',"batch":')
+    fields = from_json(head + b"}")
+    return LiveMessage(fields["vehicle"], fields["received_ms"], batch[:-1])

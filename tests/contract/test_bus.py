@@ -1,0 +1,192 @@
+"""What the writer and ingest rely on, held by Redis and by the bus in memory alike."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import pytest
+from redis.asyncio import Redis
+
+from cloud.bus import Bus
+from cloud.bus_entries import Delivery, Gap, LiveMessage, batch_item, claims_item, read_claims, unpack
+from cloud.errors import BusDown
+from cloud.memory_bus import MemoryBus
+from wire.envelope import StreamClaim
+
+STREAM = str(uuid.UUID(int=7))
+BLOCK_MS = 2000
+
+
+@dataclass
+class Subject:
+    bus: Bus | MemoryBus
+    wipe: Callable[[], Awaitable[None]]
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.services)])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    if request.param == "memory":
+        memory = MemoryBus()
+
+        async def wipe_memory() -> None:
+            memory.wipe()
+
+        yield Subject(memory, wipe_memory)
+        return
+    url = request.getfixturevalue("redis_url")
+    async with Redis.from_url(url) as redis, Bus(url) as bus:
+
+        async def wipe_redis() -> None:
+            await redis.flushdb()
+
+        await wipe_redis()
+        yield Subject(bus, wipe_redis)
+        await wipe_redis()
+
+
+def item(seq: int, body: bytes = b"{}"):
+    return batch_item("truck-1", STREAM, seq, body)
+
+
+async def read(subject: Subject, *shards: int) -> list[Delivery]:
+    return await subject.bus.read(shards, count=100, block_ms=BLOCK_MS)
+
+
+async def test_admitted_batches_are_read_once_and_in_order(subject: Subject) -> None:
+    admitted = await subject.bus.admit(3, [item(0, b'{"a":1}'), item(1)])
+    assert admitted.queued == (True, True)
+    found = await read(subject, 3)
+    assert [(d.shard, d.vehicle, d.name, d.claims) for d in found] == [
+        (3, "truck-1", f"truck-1/{STREAM}/0", None),
+        (3, "truck-1", f"truck-1/{STREAM}/1", None),
+    ]
+    assert found[0].batch == b'{"a":1}'
+    assert await subject.bus.read([3], count=100, block_ms=1) == []
+
+
+async def test_batch_in_flight_is_not_queued_twice_until_it_is_done(subject: Subject) -> None:
+    assert (await subject.bus.admit(0, [item(0)])).queued == (True,)
+    assert (await subject.bus.admit(0, [item(0), item(1)])).queued == (False, True)
+    await subject.bus.done(await read(subject, 0))
+    assert (await subject.bus.admit(0, [item(0)])).queued == (True,)
+    assert await subject.bus.in_flight(0, [item(0).name, item(1).name]) == (True, False)
+
+
+async def test_large_body_arrives_as_it_was(subject: Subject) -> None:
+    body = b'{"x":"' + b"y" * 100_000 + b'"}'
+    await subject.bus.admit(0, [item(0, body)])
+    (found,) = await read(subject, 0)
+    assert found.batch is not None
+    assert unpack(found.batch) == body
+
+
+async def test_entries_read_but_not_done_are_pending_for_the_next_writer(subject: Subject) -> None:
+    await subject.bus.admit(0, [item(0), item(1)])
+    first, second = await read(subject, 0)
+    await subject.bus.done([first])
+    assert await subject.bus.read_pending(0, count=100) == [second]
+    assert await subject.bus.read_pending(0, after=second.id, count=100) == []
+    await subject.bus.done([second])
+    assert await subject.bus.read_pending(0, count=100) == []
+    assert await subject.bus.backlog(0) == 0
+
+
+async def test_done_twice_is_no_error(subject: Subject) -> None:
+    await subject.bus.admit(0, [item(0)])
+    found = await read(subject, 0)
+    await subject.bus.done(found)
+    await subject.bus.done(found)
+
+
+async def test_claims_ride_on_the_first_batch_that_is_queued(subject: Subject) -> None:
+    claims = claims_item("truck-1", [StreamClaim(stream=STREAM, next=3, lost=((1, 1, "evicted"),))])
+    await subject.bus.admit(0, [item(0)])
+    await subject.bus.admit(0, [item(0), item(2)], claims)
+    first, second = await read(subject, 0)
+    assert first.claims is None
+    assert second.claims is not None
+    assert read_claims(second.claims)[0].lost == ((1, 1, "evicted"),)
+
+
+async def test_same_claims_alone_are_queued_once(subject: Subject) -> None:
+    claims = claims_item("truck-1", [StreamClaim(stream=STREAM, next=3)])
+    await subject.bus.admit(0, [], claims)
+    await subject.bus.admit(0, [], claims)
+    found = await read(subject, 0)
+    assert [(d.vehicle, d.batch) for d in found] == [("truck-1", None)]
+    await subject.bus.done(found)
+    await subject.bus.admit(0, [], claims)
+    assert len(await read(subject, 0)) == 1
+
+
+async def test_bus_id_lasts_until_a_wipe(subject: Subject) -> None:
+    before = await subject.bus.bus_id(0)
+    assert (await subject.bus.admit(0, [item(0)])).bus_id == before
+    await subject.wipe()
+    after = (await subject.bus.admit(0, [item(0)])).bus_id
+    assert after != before
+    assert await subject.bus.bus_id(0) == after
+
+
+async def test_reading_goes_on_after_a_wipe(subject: Subject) -> None:
+    await subject.bus.admit(0, [item(0)])
+    stale = await read(subject, 0, 1)
+    await subject.wipe()
+    assert (await subject.bus.admit(0, [item(0)])).queued == (True,)
+    assert [d.name for d in await read(subject, 0, 1)] == [item(0).name]
+    await subject.bus.done(stale)
+
+
+async def test_blocked_reader_outlives_a_wipe(subject: Subject) -> None:
+    await read_nothing(subject)
+    reading = asyncio.create_task(read(subject, 0))
+    await asyncio.sleep(0)
+    await subject.wipe()
+    await subject.bus.admit(0, [item(5)])
+    assert [d.name for d in await reading] == [item(5).name]
+
+
+async def read_nothing(subject: Subject) -> None:
+    assert await subject.bus.read([0], count=1, block_ms=1) == []
+
+
+async def test_lease_has_one_owner_who_may_renew_and_give_it_back(subject: Subject) -> None:
+    assert await subject.bus.lease(0, "a", ttl_ms=60_000)
+    assert await subject.bus.lease(0, "a", ttl_ms=60_000)
+    assert not await subject.bus.lease(0, "b", ttl_ms=60_000)
+    await subject.bus.release(0, "b")
+    assert not await subject.bus.lease(0, "b", ttl_ms=60_000)
+    await subject.bus.release(0, "a")
+    assert await subject.bus.lease(0, "b", ttl_ms=60_000)
+
+
+async def test_lease_runs_out(subject: Subject) -> None:
+    assert await subject.bus.lease(0, "a", ttl_ms=1)
+    async with asyncio.timeout(5):
+        while not await subject.bus.lease(0, "b", ttl_ms=60_000):
+            pass
+
+
+async def test_live_subscription_begins_with_a_gap_and_then_hears_its_shards(subject: Subject) -> None:
+    async with asyncio.timeout(10), aclosing(subject.bus.subscribe_live([1, 2])) as live:
+        assert await anext(live) == Gap()
+        await subject.bus.publish_live(0, [LiveMessage("a", 1, b'{"seq":0}')])
+        await subject.bus.publish_live(2, [LiveMessage("b", 2, b'{"seq":1,"batch":{}}')])
+        assert await anext(live) == LiveMessage("b", 2, b'{"seq":1,"batch":{}}')
+
+
+async def test_redis_that_is_not_there_is_said_to_be_down() -> None:
+    async with Bus("redis://127.0.0.1:1/0") as bus:
+        with pytest.raises(BusDown):
+            await bus.ping()
+
+
+@pytest.mark.services
+async def test_live_subscription_says_a_gap_after_its_connection_was_cut(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis, Bus(redis_url) as bus, aclosing(bus.subscribe_live([0])) as live:
+        assert await anext(live) == Gap()
+        await redis.client_kill_filter(_type="pubsub")
+        async with asyncio.timeout(10):
+            assert await anext(live) == Gap()
