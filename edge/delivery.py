@@ -132,7 +132,7 @@ class Delivery:
 
     def __init__(self, streams: Iterable[StreamOnDisk] = (), *, epoch: str | None = None) -> None:
         """Begin from what is on disk. `epoch` is the database's state when `done` was last written down."""
-        self._epoch = epoch
+        self._epoch = self._verified_epoch = epoch
         self._bus: str | None = None
         self._current: str | None = None
         self._streams = {
@@ -149,8 +149,11 @@ class Delivery:
 
     @property
     def epoch(self) -> str | None:
-        """The database's state that the settled view belongs to; to be written down with `done`."""
-        return self._epoch
+        """The database's state that `done` on disk belongs to, to be written down with each outcome.
+
+        It follows a change only when the last stream was asked for again: killed before that, all is asked anew.
+        """
+        return self._verified_epoch
 
     @property
     def unsettled(self) -> int:
@@ -217,6 +220,8 @@ class Delivery:
             if (state := self._streams.get(view.stream)) is not None:
                 done[view.stream], reopened[view.stream] = self._settle(state, view.settled())
                 lost += ((view.stream, ranges, cause) for ranges, cause in self._declare_gone(state))
+        if not any(state.doubted for state in self._streams.values()):
+            self._verified_epoch = self._epoch
         return Outcome(
             done={name: seqs for name, seqs in done.items() if seqs},
             reopened={name: seqs for name, seqs in reopened.items() if seqs},
