@@ -37,7 +37,7 @@ class Sandbox:
         )
 
     def argv(self, command: Sequence[str], *, data: Path | None = None) -> list[str]:
-        """The program is process 1 of its own pid namespace: when it dies, kill -9 included, all it started dies too."""
+        """The program is process 1 of its own pid namespace: when it dies, kill -9 included, so do its children."""
         identity = ["--unshare-user", "--uid", "65534", "--gid", "65534", "--unshare-pid", "--as-pid-1"]
         proc = ["--proc", "/proc"] if self.own_proc else ["--ro-bind", "/proc", "/proc"]
         mounts = ["--ro-bind", str(self.root), "/", "--dev", "/dev", *proc, "--tmpfs", "/tmp"]
