@@ -2,19 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench setup requirements
+# `make run DRIVE=recording.mf4 DBC="a.dbc b.dbc"` plays your own recording; VEHICLES sets the size of the demo fleet.
+DRIVE ?=
+DBC ?=
+VEHICLES ?= 25
+
+DASHBOARD := dashboard
+SOURCES := $(shell find $(DASHBOARD)/src $(DASHBOARD)/index.html $(DASHBOARD)/vite.config.ts 2>/dev/null)
+
 .DEFAULT_GOAL := run
+.PHONY: run test lint bench picture setup dashboard requirements
 
-setup: $(VENV)/.ready
+run: setup dashboard
+	@exec $(BIN)/fleetwire up --demo --vehicles $(VEHICLES) $(if $(DRIVE),--drive "$(DRIVE)") $(foreach file,$(DBC),--dbc "$(file)")
 
-$(VENV)/.ready: requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fleetwire needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
-	@echo "==> Python environment in $(VENV) (once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+test: lint dashboard
+	@deploy/ensure-packages chromium mmdebstrap bubblewrap
+	cd $(DASHBOARD) && npm run --silent check
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .
@@ -22,8 +29,41 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(BIN)/pytest
+bench: setup dashboard
+	$(BIN)/python -m bench
+
+# The pictures of the README, taken from the running system.
+picture: setup dashboard
+	@deploy/ensure-packages chromium
+	$(BIN)/python docs/pictures/take.py
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fleetwire needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	@echo "==> Python environment in $(VENV), once: about a minute"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+dashboard: $(DASHBOARD)/dist/index.html
+
+$(DASHBOARD)/dist/index.html: $(DASHBOARD)/node_modules/.ready $(DASHBOARD)/public/world.pmtiles $(SOURCES)
+	@echo "==> Dashboard"
+	@cd $(DASHBOARD) && npm run --silent build -- --logLevel warn
+	@touch $@
+
+$(DASHBOARD)/public/world.pmtiles: $(DASHBOARD)/node_modules/.ready $(DASHBOARD)/tools/basemap.mjs | setup
+	@echo "==> World map, once: about ten seconds"
+	@cd $(DASHBOARD) && npm run --silent basemap
+	@touch $@
+
+$(DASHBOARD)/node_modules/.ready: $(DASHBOARD)/package-lock.json
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || { echo "The dashboard needs Node 20 or newer."; exit 1; }
+	@echo "==> Dashboard's packages, once: about half a minute"
+	@cd $(DASHBOARD) && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 # Needs uv. The result names no index.
 requirements:
