@@ -77,5 +77,5 @@ def _home() -> Path:
 def _or_error(action: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(action())
-    except* CloudError as errors:
-        raise click.ClickException("\n".join(str(error) for error in errors.exceptions)) from None
+    except CloudError as error:
+        raise click.ClickException(str(error)) from error

@@ -80,9 +80,12 @@ async def start(
         if missing:
             sandbox = await asyncio.to_thread(ensure_sandbox, cache_folder(environ), say)
             running = dict(found.running)
-            async with asyncio.TaskGroup() as tasks:
-                for server in missing:
-                    tasks.create_task(_start_one(_Start(home, sandbox, server, say), running), name=server.name)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for server in missing:
+                        tasks.create_task(_start_one(_Start(home, sandbox, server, say), running), name=server.name)
+            except* ServiceError as errors:
+                raise ServiceError("\n".join(str(error) for error in errors.exceptions)) from None
         services = read_services(home)
         for server in _servers(durable):
             if server.name in wanted and server.name in found.running:
@@ -151,7 +154,8 @@ async def _start_one(order: _Start, running: dict[str, Running]) -> None:
     started = time.monotonic()
     port, password = _claim_settings(order)
     await asyncio.to_thread(order.server.prepare, order.sandbox, order.folder, port=port, password=password)
-    process = await asyncio.to_thread(order.sandbox.spawn, order.server.argv(), data=order.folder, log=log)
+    # Not on a thread: a cancellation must not come between the daemon's start and the record of it.
+    process = order.sandbox.spawn(order.server.argv(), data=order.folder, log=log)
     one = Running(order.server.name, order.server.url(port=port, password=password), port, process)
     running[one.name] = one
     _write_services(order.home, Services(running))
@@ -184,7 +188,7 @@ def _claim_settings(order: _Start) -> tuple[int, str]:
         port = next_free_port(mine["port"] + 1, taken=others)
         order.say(f"port {mine['port']} of {name} was taken by another program; it is {port} now")
         mine = {**mine, "port": port}
-    _write_private(path, {**settings, name: mine})
+    write_private(path, {**settings, name: mine})
     return mine["port"], mine["password"]
 
 
@@ -224,10 +228,10 @@ def _write_services(home: Path, services: Services) -> None:
     running = [services.running[name] for name in ALL if name in services.running]
     urls = {URL_KEYS[one.name]: one.url for one in running}
     processes = {one.name: {"port": one.port, **asdict(one.process)} for one in running}
-    _write_private(path, {**urls, "pids": services.pids, "processes": processes})
+    write_private(path, {**urls, "pids": services.pids, "processes": processes})
 
 
-def _write_private(path: Path, content: object) -> None:
+def write_private(path: Path, content: object) -> None:
     """Whole or not at all, and readable by the owner alone."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
