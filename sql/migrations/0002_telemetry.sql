@@ -7,7 +7,8 @@ CREATE TABLE samples (
     q smallint
 );
 SELECT create_hypertable('samples', by_range('ts', INTERVAL '1 day'), create_default_indexes => false);
-CREATE INDEX samples_vehicle_signal_ts ON samples (vehicle_id, signal_id, ts DESC);
+-- Ascending: rows that share a millisecond then come in the order in which they were stored.
+CREATE INDEX samples_vehicle_signal_ts ON samples (vehicle_id, signal_id, ts);
 
 CREATE TABLE fixes (
     ts timestamptz NOT NULL,
@@ -22,7 +23,7 @@ CREATE TABLE fixes (
     q smallint
 );
 SELECT create_hypertable('fixes', by_range('ts', INTERVAL '7 days'), create_default_indexes => false);
-CREATE INDEX fixes_vehicle_ts ON fixes (vehicle_id, ts DESC);
+CREATE INDEX fixes_vehicle_ts ON fixes (vehicle_id, ts);
 
 CREATE TABLE device_events (
     ts timestamptz NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE device_events (
     data jsonb NOT NULL DEFAULT '{}'
 );
 SELECT create_hypertable('device_events', by_range('ts', INTERVAL '7 days'), create_default_indexes => false);
-CREATE INDEX device_events_vehicle_ts ON device_events (vehicle_id, ts DESC);
+CREATE INDEX device_events_vehicle_ts ON device_events (vehicle_id, ts);
 
 CREATE TABLE frames (
     ts timestamptz NOT NULL,
@@ -41,7 +42,7 @@ CREATE TABLE frames (
     data bytea NOT NULL
 );
 SELECT create_hypertable('frames', by_range('ts', INTERVAL '1 day'), create_default_indexes => false);
-CREATE INDEX frames_vehicle_ts ON frames (vehicle_id, ts DESC);
+CREATE INDEX frames_vehicle_ts ON frames (vehicle_id, ts);
 
 -- What senders without a spool have sent already; ages with its chunks.
 CREATE TABLE event_keys (
