@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import cantools
 from cantools.database.can import Database, Message, Signal
 
+from edge.dbc import load_database
 from edge.drive import Drive, DriveError, Series
 from edge.drive_fix import DriveFix
 from edge.frame import Frame
@@ -43,7 +43,7 @@ def drive_database(drive: Drive, path: Path) -> Database:
     name = drive.dbc or DEFAULT_DATABASE
     for folder in (path.parent, OWN_DATABASES):
         if (folder / name).is_file():
-            return _load(folder / name)
+            return load_database(folder / name)
     raise DriveError(f"{path}: its database {name!r} is neither beside it nor in {OWN_DATABASES}; name one with --dbc")
 
 
@@ -99,13 +99,6 @@ _GNSS_COLUMNS: Final = {
 def _series(pairs: Iterable[tuple[int, float]]) -> Series:
     rows = list(pairs)
     return Series(tuple(t_ms for t_ms, _ in rows), tuple(float(value) for _, value in rows))
-
-
-def _load(path: Path) -> Database:
-    database = cantools.database.load_file(path)
-    if not isinstance(database, Database):
-        raise DriveError(f"{path}: is not a CAN database")
-    return database
 
 
 def _by_message(drive: Drive, database: Database, counts: EncodeCounts) -> list[tuple[Message, dict[str, Series]]]:
