@@ -1,0 +1,3 @@
+export function TrackRoute() {
+  return null;
+}

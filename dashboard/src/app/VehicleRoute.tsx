@@ -1,0 +1,3 @@
+export function VehicleRoute() {
+  return null;
+}
