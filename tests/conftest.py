@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 import redis.asyncio
 
@@ -37,6 +38,10 @@ from tests.private_services import PrivateRedis, PrivateServices
 RUN_FOLDER = "FLEETWIRE_TEST_RUN"  # how xdist's workers learn which run they belong to
 TEMPLATE = "fleetwire_template"
 T = TypeVar("T")
+
+# A slow moment of the machine is no failure.
+hypothesis.settings.register_profile("fleetwire", deadline=None)
+hypothesis.settings.load_profile("fleetwire")
 
 
 @pytest.fixture(scope="session")
