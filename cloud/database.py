@@ -28,6 +28,13 @@ UNAVAILABLE = (
 """What asyncpg raises while the server is down, starting, stopping or out of room: wait and try again."""
 
 
+def is_about_the_data(error: BaseException) -> bool:
+    """Whether the same rows would be refused again: data exceptions, integrity violations, values out of range."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate)[:2] in ("22", "23")
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+
+
 @dataclass(frozen=True)
 class Server:
     """What the server says of itself."""
@@ -61,7 +68,7 @@ def make_pool(database_url: str, *, size: int, name: str) -> "Pool":
 
 async def inspect(connection: "Executor") -> Server:
     """Raises DatabaseError for a server that acknowledges what it can lose, or has no TimescaleDB."""
-    if await connection.fetchval("SHOW synchronous_commit") in ("off", "local"):
+    if await connection.fetchval("SHOW synchronous_commit") == "off":
         raise DatabaseError("synchronous_commit is off: the server acknowledges what it can still lose; set it to on")
     version = await connection.fetchval("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
     if version is None:

@@ -1,0 +1,99 @@
+"""A batch as arrays, ready to be written: what it says, without what the transport needed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic_core import to_json
+
+from wire.model import Batch, Fixes
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+_Number = TypeVar("_Number", np.int64, np.float64)
+
+MIN_TIME_MS: Final = -62_135_596_800_000  # 0001-01-01
+MAX_TIME_MS: Final = 253_402_300_799_999  # 9999-12-31
+FIX_COLUMNS: Final = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
+
+
+@dataclass(frozen=True)
+class EventRow:
+    t_ms: int
+    kind: str
+    data: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    t_ms: int
+    bus: str
+    arbitration_id: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`names[i]` has `counts[i]` of the samples, which lie signal by signal. NaN in `fixes` is null."""
+
+    names: tuple[str, ...]
+    counts: tuple[int, ...]
+    t_ms: Ints
+    values: Floats
+    flags: Ints
+    fix_t_ms: Ints
+    fixes: Floats
+    """One row per column of FIX_COLUMNS."""
+    events: tuple[EventRow, ...]
+    frames: tuple[FrameRow, ...]
+
+    @property
+    def span_ms(self) -> tuple[int, int] | None:
+        """From the first to the last fact, or None where there is none."""
+        bounds = [array for array in (self.t_ms, self.fix_t_ms) if len(array)]
+        times = [int(array.min()) for array in bounds] + [int(array.max()) for array in bounds]
+        times += [event.t_ms for event in self.events] + [frame.t_ms for frame in self.frames]
+        return (min(times), max(times)) if times else None
+
+
+def facts_of(batch: Batch) -> Facts:
+    columns = tuple(batch.signals.values())
+    counts = tuple(len(column.dt) for column in columns)
+    flags = np.zeros(sum(counts), np.int64)
+    start = 0
+    for column, count in zip(columns, counts, strict=True):
+        for index, value in (column.q or {}).items():
+            flags[start + index] = value
+        start += count
+    return Facts(
+        names=tuple(batch.signals),
+        counts=counts,
+        t_ms=_joined((column.dt for column in columns), np.int64) + batch.t0,
+        values=_joined((column.v for column in columns), np.float64),
+        flags=flags,
+        fix_t_ms=_joined([batch.fixes.dt] if batch.fixes else [], np.int64) + batch.t0,
+        fixes=_fix_rows(batch.fixes),
+        events=tuple(EventRow(event.t, event.kind, to_json(event.data)) for event in batch.events),
+        frames=tuple(
+            FrameRow(batch.t0 + dt, block.bus, arbitration_id, bytes.fromhex(data))
+            for block in batch.frames
+            for dt, arbitration_id, data in zip(block.dt, block.id, block.data, strict=True)
+        ),
+    )
+
+
+def _fix_rows(fixes: Fixes | None) -> Floats:
+    count = len(fixes.dt) if fixes else 0
+    rows = np.full((len(FIX_COLUMNS), count), np.nan)
+    for index, name in enumerate(FIX_COLUMNS):
+        if (column := getattr(fixes, name, None)) is not None:
+            rows[index] = column  # None becomes NaN
+    return rows
+
+
+def _joined(columns: Iterable[Sequence[float]], dtype: type[_Number]) -> npt.NDArray[_Number]:
+    arrays: list[npt.NDArray[_Number]] = [np.array(column, dtype) for column in columns]
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype)

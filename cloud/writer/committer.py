@@ -1,0 +1,113 @@
+"""Groups into the database: all of a group at once, or what is wrong with it found and set apart."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import asyncpg
+import structlog
+
+from cloud.bus_entries import unpack
+from cloud.database import UNAVAILABLE, is_about_the_data
+from cloud.store import Arrival, Store, Stored
+from cloud.writer.metrics import WriterMetrics
+from cloud.writer.work import Work
+
+BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+class Stopped(Exception):
+    """The database was down when the writer was told to stop; the group stays in Redis."""
+
+
+class Committer:
+    """Never gives a batch up because the database is away: only what the data itself is refused for is buried."""
+
+    def __init__(self, store: Store, metrics: WriterMetrics, *, stop: asyncio.Event) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._stop = stop
+
+    async def commit(self, group: Sequence[Work]) -> None:
+        """Returns when all of it is stored or buried. Raises Stopped."""
+        for work in group:
+            if work.problem is not None and work.delivery.batch is not None:
+                await self._bury(work, work.problem)
+        arrivals = [work for work in group if work.arrival.facts is not None or work.arrival.claims]
+        if arrivals:
+            await self._commit_or_split(arrivals)
+
+    async def _commit_or_split(self, group: Sequence[Work]) -> None:
+        arrivals = [work.arrival for work in group]
+        try:
+            self._count(await self._insist(lambda: self._commit(arrivals)))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            if len(group) > 1:
+                log.warning("group refused, looking for the batch", batches=len(group), problem=problem)
+                half = len(group) // 2
+                await self._commit_or_split(group[:half])
+                await self._commit_or_split(group[half:])
+            else:
+                await self._bury(group[0], problem)
+
+    async def _commit(self, arrivals: Sequence[Arrival]) -> Stored:
+        began = time.perf_counter()
+        stored = await self._store.commit(arrivals)
+        self._metrics.commit_seconds.observe(time.perf_counter() - began)
+        return stored
+
+    async def _bury(self, work: Work, problem: str) -> None:
+        arrival, batch = work.arrival, work.delivery.batch
+        if batch is None:
+            log.error("claims dropped", vehicle=arrival.vehicle, problem=problem)
+            return
+        log.error("batch buried", vehicle=arrival.vehicle, stream=arrival.stream, seq=arrival.seq, problem=problem)
+        self._metrics.buried.inc()
+        await self._insist(
+            lambda: self._store.bury(
+                arrival.vehicle, arrival.stream, arrival.seq, problem=problem[:1000], payload=_readable(batch)
+            )
+        )
+
+    async def _insist(self, act: Callable[[], Awaitable[_T]]) -> _T:
+        """Tries until the database answers. Raises what the data is refused for: SQLSTATE classes 22 and 23."""
+        attempt = 0
+        while True:
+            try:
+                return await act()
+            except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+                if is_about_the_data(error):
+                    raise
+                self._metrics.database_errors.inc()
+                log.warning("not stored, trying again", problem=f"{type(error).__name__}: {error}", attempt=attempt)
+            self._store.forget()
+            await self._pause(random.uniform(0, BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]))
+            attempt += 1
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+        raise Stopped
+
+    def _count(self, stored: Stored) -> None:
+        self._metrics.batches.inc(stored.batches)
+        self._metrics.repeats.inc(stored.repeats)
+        self._metrics.samples.inc(stored.samples)
+        if stored.strangers:
+            self._metrics.strangers.inc(len(stored.strangers))
+            log.warning("batches of vehicles that are not registered were dropped", vehicles=sorted(stored.strangers))
+
+
+def _readable(batch: bytes) -> bytes:
+    try:
+        return unpack(batch)
+    except ValueError:
+        return batch

@@ -1,0 +1,88 @@
+-- name: vehicles_by_ident
+-- Ids of vehicles that the writer meets for the first time.
+SELECT ident, id, fleet_id FROM vehicles WHERE ident = ANY ($1::text[]);
+
+-- name: add_signals
+-- Names met for the first time, sorted so that two writers never wait for one another.
+INSERT INTO signals (fleet_id, name)
+SELECT n.fleet_id, n.name FROM unnest($1::int[], $2::text[]) AS n (fleet_id, name) ORDER BY 1, 2
+ON CONFLICT (fleet_id, name) DO NOTHING;
+
+-- name: signals_by_name
+-- Their ids.
+SELECT s.fleet_id, s.name, s.id FROM unnest($1::int[], $2::text[]) AS n (fleet_id, name) JOIN signals s USING (fleet_id, name);
+
+-- name: add_ledger_rows
+-- Rows of streams met for the first time, in the order in which they are locked.
+INSERT INTO ledger (vehicle_id, stream)
+SELECT n.vehicle_id, n.stream FROM unnest($1::int[], $2::uuid[]) AS n (vehicle_id, stream) ORDER BY 1, 2
+ON CONFLICT (vehicle_id, stream) DO NOTHING;
+
+-- name: lock_ledger_rows
+-- What is known of these streams, held until commit.
+SELECT l.vehicle_id, l.stream::text, l.received::text, l.dead::text, l.lost::text, l.next
+FROM ledger l JOIN unnest($1::int[], $2::uuid[]) AS n (vehicle_id, stream) USING (vehicle_id, stream)
+ORDER BY l.vehicle_id, l.stream FOR UPDATE OF l;
+
+-- name: update_ledger_rows
+-- What is known after this group.
+UPDATE ledger l SET
+    received = n.received::int8multirange, dead = n.dead::int8multirange, lost = n.lost::int8multirange, next = n.next,
+    samples = l.samples + n.samples, fixes = l.fixes + n.fixes, events = l.events + n.events, last_at = now()
+FROM unnest($1::int[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+    AS n (vehicle_id, stream, received, dead, lost, next, samples, fixes, events)
+WHERE l.vehicle_id = n.vehicle_id AND l.stream = n.stream;
+
+-- name: add_losses
+-- Ranges that a vehicle declared lost, with its cause.
+INSERT INTO losses (vehicle_id, stream, range, cause)
+SELECT n.vehicle_id, n.stream, int8range(n.low, n.high, '[]'), n.cause
+FROM unnest($1::int[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[]) AS n (vehicle_id, stream, low, high, cause)
+ON CONFLICT DO NOTHING;
+
+-- name: add_dead_letter
+-- A batch that the database refuses, kept as it came.
+INSERT INTO dead_letters (vehicle_id, stream, seq, problem, payload) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (vehicle_id, stream, seq) DO NOTHING;
+
+-- name: add_latest_rows
+-- Rows of vehicles that send for the first time, in the order in which they are locked.
+INSERT INTO latest (vehicle_id) SELECT id FROM unnest($1::int[]) AS n (id) ORDER BY 1 ON CONFLICT (vehicle_id) DO NOTHING;
+
+-- name: lock_latest_rows
+-- The newest known values, held until commit.
+SELECT vehicle_id, signal_ids, ts_ms, values, (extract(epoch FROM last_ts) * 1000)::bigint AS last_ms,
+    (extract(epoch FROM fix_ts) * 1000)::bigint AS fix_ms, lat, lon, alt, speed, course
+FROM latest WHERE vehicle_id = ANY ($1::int[]) ORDER BY vehicle_id FOR UPDATE;
+
+-- name: update_latest_row
+-- The newest values after this group.
+UPDATE latest SET
+    seen_at = now(), last_ts = timestamptz 'epoch' + $2::bigint * interval '1 ms',
+    signal_ids = $3, ts_ms = $4, values = $5,
+    fix_ts = timestamptz 'epoch' + $6::bigint * interval '1 ms', lat = $7, lon = $8, alt = $9, speed = $10, course = $11
+WHERE vehicle_id = $1;
+
+-- name: set_vehicle_catalogs
+-- Which catalog a vehicle's newest batch was decoded with.
+UPDATE vehicles v SET catalog = n.catalog FROM unnest($1::int[], $2::text[]) AS n (id, catalog)
+WHERE v.id = n.id AND v.catalog IS DISTINCT FROM n.catalog;
+
+-- name: add_dirty
+-- Spans whose derived rows are stale.
+INSERT INTO dirty (vehicle_id, t_from, t_to)
+SELECT n.vehicle_id, timestamptz 'epoch' + n.low * interval '1 ms', timestamptz 'epoch' + n.high * interval '1 ms'
+FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS n (vehicle_id, low, high);
+
+-- name: add_journal
+-- What this transaction stored.
+INSERT INTO journal (vehicle_id, stream, seqs, t_from, t_to, samples, fixes, events)
+SELECT n.vehicle_id, n.stream, n.seqs::int8multirange,
+    timestamptz 'epoch' + n.low * interval '1 ms', timestamptz 'epoch' + n.high * interval '1 ms', n.samples, n.fixes, n.events
+FROM unnest($1::int[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::int[], $8::int[])
+    AS n (vehicle_id, stream, seqs, low, high, samples, fixes, events);
+
+-- name: add_event_key
+-- Whether an event of a sender without a spool is new.
+INSERT INTO event_keys (ts, vehicle_id, key) VALUES (timestamptz 'epoch' + $1::bigint * interval '1 ms', $2, $3)
+ON CONFLICT DO NOTHING RETURNING true;
