@@ -7,7 +7,7 @@ now (and is gone when nothing does). Both are for the owner only.
 import asyncio
 import contextlib
 import fcntl
-import json
+import itertools
 import os
 import secrets
 import time
@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from cloud.private_file import read_private, write_private
 from cloud.services.errors import ServiceError
 from cloud.services.mosquitto import Mosquitto
 from cloud.services.ports import home_port, next_free_port, port_is_free
@@ -30,6 +31,8 @@ URL_KEYS = {"postgres": "database_url", "redis": "redis_url", "mosquitto": "mqtt
 ALL = tuple(URL_KEYS)
 _START_PATIENCE_S = 120.0  # PostgreSQL after a crash first replays its log
 _STOP_PATIENCE_S = 30.0
+_LOCK_POLL_S = 0.05
+_TELL_AFTER_ATTEMPTS = 40
 _LOG_LIMIT_BYTES = 10_000_000
 
 
@@ -120,14 +123,11 @@ def log_path(home: Path, name: str) -> Path:
 
 def read_services(home: Path) -> Services:
     """What services.json says, whether it still runs or not."""
-    try:
-        stored = json.loads((home / "services.json").read_text())
-    except FileNotFoundError:
-        return Services()
+    stored = read_private(home / "services.json")
     return Services(
         {
             name: Running(name, stored[URL_KEYS[name]], one["port"], Process(one["pid"], one["started"]))
-            for name, one in stored["processes"].items()
+            for name, one in stored.get("processes", {}).items()
         }
     )
 
@@ -175,10 +175,7 @@ async def _start_one(order: _Start, running: dict[str, Running]) -> None:
 def _claim_settings(order: _Start) -> tuple[int, str]:
     """The server's port and password: as remembered, the port moved on where it is taken."""
     path = order.home / "services" / "settings.json"
-    try:
-        settings = json.loads(path.read_text())
-    except FileNotFoundError:
-        settings = {}
+    settings = read_private(path)
     name = order.server.name
     others = frozenset(one["port"] for other, one in settings.items() if other != name)
     mine = settings.get(name)
@@ -193,7 +190,7 @@ def _claim_settings(order: _Start) -> tuple[int, str]:
 
 
 async def _until_serving(server: Server, home: Path, one: Running) -> None:
-    password = json.loads((home / "services" / "settings.json").read_text())[one.name]["password"]
+    password = read_private(home / "services" / "settings.json")[one.name]["password"]
     log = log_path(home, one.name)
     deadline = time.monotonic() + _START_PATIENCE_S
     while not await server.answers(port=one.port, password=password):
@@ -231,15 +228,6 @@ def _write_services(home: Path, services: Services) -> None:
     write_private(path, {**urls, "pids": services.pids, "processes": processes})
 
 
-def write_private(path: Path, content: object) -> None:
-    """Whole or not at all, and readable by the owner alone."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(content, indent=1))
-    fresh.replace(path)
-
-
 def _tail(log: Path, lines: int = 10) -> str:
     return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
 
@@ -248,14 +236,12 @@ def _tail(log: Path, lines: int = 10) -> str:
 async def _locked(home: Path, say: Say) -> AsyncIterator[None]:
     """One start or stop at a time in a home."""
     with (home / "services" / "lock").open("w") as lock:
-        told = False
-        while True:
+        for attempt in itertools.count():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if attempt == _TELL_AFTER_ATTEMPTS:
                     say("another start or stop of these services is under way; waiting for it")
-                told = True
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_LOCK_POLL_S)
         yield
