@@ -1,0 +1,128 @@
+"""The shell around each of the cloud's processes: logs, signals, a port, health and metrics."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from cloud.errors import CloudError, PortTaken
+
+PORTS_TO_TRY = 100
+SHUTDOWN_S = 5.0
+
+Main = Callable[[asyncio.Event], Awaitable[None]]
+Check = Callable[[], Awaitable[object]]
+
+log = structlog.get_logger()
+
+
+def run(main: Main) -> None:
+    """Runs `main` until it returns; SIGTERM and SIGINT set the event that asks it to."""
+    set_up_logging()
+    asyncio.run(_until_signalled(main))
+
+
+def set_up_logging() -> None:
+    """Events with fields on stderr: for people on a terminal, JSON lines elsewhere."""
+    on_terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def make_registry() -> CollectorRegistry:
+    """A process's own metrics, with those of the process itself."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def add_health(app: web.Application, checks: Mapping[str, Check], registry: CollectorRegistry) -> None:
+    """`/healthz` while the event loop turns, `/readyz` when every check passes (it raises when not), `/metrics`."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        found = dict(zip(checks, await asyncio.gather(*map(_outcome, checks.values())), strict=True))
+        ready = all(problem is None for problem in found.values())
+        body = {"status": "ready" if ready else "not ready", "checks": {n: p or "ok" for n, p in found.items()}}
+        return web.json_response(body, status=200 if ready else 503)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+
+
+@contextlib.asynccontextmanager
+async def serve(app: web.Application, *, host: str, port: int, fixed: bool) -> AsyncIterator[str]:
+    """Serves and gives the address. A `fixed` port that is taken raises PortTaken, else the next free one is used."""
+    with listen(host, port, fixed=fixed) as listener:
+        bound = listener.getsockname()[1]
+        if port and bound != port:
+            log.warning("port taken, using the next free one", wanted=port, port=bound)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener, backlog=1024).start()
+            yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+        finally:
+            await runner.cleanup()
+
+
+def listen(host: str, port: int, *, fixed: bool) -> socket.socket:
+    """A bound socket, so that nobody can take the port between looking and using."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(port, port + 1 if fixed or not port else min(port + PORTS_TO_TRY, 65536)):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            # SO_REUSEADDR lets two sockets bind, but only one listen.
+            listener.listen(1024)
+        except OSError as error:
+            listener.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise CloudError(f"cannot listen on {host}: {error.strerror}") from error
+        else:
+            return listener
+    raise PortTaken(host, port)
+
+
+async def _until_signalled(main: Main) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await main(stop)
+
+
+async def _outcome(check: Check) -> str | None:
+    try:
+        async with asyncio.timeout(2):
+            await check()
+    except (CloudError, OSError, TimeoutError) as error:
+        return str(error) or type(error).__name__
+    return None
