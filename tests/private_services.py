@@ -18,6 +18,9 @@ class PrivateServices:
         """Start what is missing; after kill() on the same port with the same data."""
         return await embedded.start(self.home, wanted=names or embedded.ALL, durable=False, say=_quiet)
 
+    def status(self) -> embedded.Services:
+        return embedded.status(self.home)
+
     def running(self, name: str) -> embedded.Running:
         return embedded.status(self.home).running[name]
 

@@ -44,11 +44,11 @@ def ensure_sandbox(cache: Path, say: Say) -> Sandbox:
     root = cache / f"debian-{SUITE}-{platform.machine()}-{_recipe_hash()}"
     if not shutil.which("bwrap"):
         _install_tools(say)
-    if _is_intact(root) and (sandbox := _working_sandbox(root)):
+    if is_intact(root) and (sandbox := _working_sandbox(root)):
         return sandbox
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{root.name}.lock", say):
-        if _is_intact(root) and (sandbox := _working_sandbox(root)):
+        if is_intact(root) and (sandbox := _working_sandbox(root)):
             return sandbox
         if not shutil.which("mmdebstrap"):
             _install_tools(say)
@@ -137,7 +137,7 @@ def _stamp(root: Path) -> Path:
     return root / "fleetwire-root.json"
 
 
-def _is_intact(root: Path) -> bool:
+def is_intact(root: Path) -> bool:
     """Whether every file is there with the size and time it was unpacked with."""
     try:
         stamp = json.loads(_stamp(root).read_text())
