@@ -10,7 +10,7 @@ from cantools.database.errors import UnsupportedDatabaseFormatError
 from edge.errors import EdgeError
 
 _FORMATS = {".arxml": "arxml", ".cdd": "cdd", ".kcd": "kcd", ".sym": "sym"}  # anything else is read as a DBC
-_SYNTAX = re.compile(r"at line (?P<line>\d+), column \d+")
+_SYNTAX = re.compile(r"at line (?P<line>\d+), column (?P<column>\d+)")
 _MESSAGE_LINE = r"^\s*BO_\s+\d+\s+{}\s*:"
 _SIGNAL_LINE = r"^\s*SG_\s+{}\s"
 _SECTION_AFTER_NS = re.compile(r"^\s*(BS_|BU_|BO_)\b")
@@ -56,6 +56,7 @@ def _explain(path: Path, error: UnsupportedDatabaseFormatError, *, strict: bool)
     lines = path.read_text(encoding="cp1252", errors="replace").splitlines()
     if found := _SYNTAX.search(problem):
         advice = _NS_ADVICE if _ns_without_bs(lines) else "Correct this line."
+        problem = _SYNTAX.sub(r"in column \g<column>", problem)
         return DbcError(path, f"{problem}.", line=int(found["line"]), advice=advice)
     if "more than 11 bits" in problem:
         return DbcError(path, problem, line=_line_of(lines, problem), advice=_LONG_ID_ADVICE)

@@ -47,6 +47,11 @@ class SignalInfo:
     source: int | None = None
 
     @property
+    def label(self) -> str:
+        """The signal's name within its message: with the source, without bus and message."""
+        return self.signal if self.source is None else f"{self.signal}@{self.source:02X}"
+
+    @property
     def pattern_name(self) -> str:
         """What sampling patterns look at: `Message.Signal`, without bus or source."""
         return f"{self.message}.{self.signal}"

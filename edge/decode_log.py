@@ -1,0 +1,158 @@
+"""Decode whole logs into lines of text, one value a line, with the decoder that the agent uses."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from cantools.database.can import Database
+
+from edge.decoder import Decoder
+from edge.fix import Fix
+from edge.frame import Frame
+from edge.log_file import RecordingCounts, open_binary
+from edge.nmea import NmeaParser
+
+CSV_HEADER = "t,channel,message,signal,value\n"
+FIX_SIGNALS = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
+_CAUSES = {
+    "unknown_id": "with an identifier that no database has",
+    "undecodable": "whose signals overlap or do not fit, so that cantools cannot unpack them",
+    "unknown_mux": "with a selector value that the database does not have: what does not depend on it is given",
+    "too_short": "shorter than the database says: the signals that fit are given",
+    "too_long": "longer than the database says: cut",
+}
+_NAMED_AT_MOST = 8
+_CHUNK = 1 << 16
+
+
+class CsvLines:
+    """`t,channel,message,signal,value`."""
+
+    header = CSV_HEADER
+
+    def start(self, channel: str, message: str, signal: str) -> str:
+        """What stands between time and value."""
+        return "," + ",".join(_csv_cell(cell) for cell in (channel, message, signal)) + ","
+
+    def line(self, t: str, start: str, value: float) -> str:
+        return f"{t}{start}{value!r}\n"
+
+
+class JsonLines:
+    """One JSON object a line; a time that there is not, and a value that is not finite, are null."""
+
+    header = ""
+
+    def start(self, channel: str, message: str, signal: str) -> str:
+        """What stands between time and value."""
+        body = json.dumps({"channel": channel, "message": message, "signal": signal}, ensure_ascii=False)
+        return f", {body[1:-1]}, "
+
+    def line(self, t: str, start: str, value: float) -> str:
+        number = repr(value) if math.isfinite(value) else "null"
+        return f'{{"t": {t or "null"}{start}"value": {number}}}\n'
+
+
+class LogDecoder:
+    """Decodes logs one after the other. A database is for one channel, or for all with None."""
+
+    def __init__(self, databases: Sequence[tuple[str | None, Database]], form: CsvLines | JsonLines) -> None:
+        self.values = 0
+        self._databases = databases
+        self._form = form
+        self._channels: dict[str, _Channel] = {}
+
+    def frames(self, frames: Iterable[Frame]) -> Iterator[str]:
+        """The lines of each frame that has values, as one text."""
+        line = self._form.line
+        for t_ns, name, arbitration_id, is_extended, data in frames:
+            channel = self._channels.get(name) or self._open(name)
+            decoded = channel.decoder.decode(arbitration_id, is_extended, data)
+            if decoded is None:
+                continue
+            indices, values, _ = decoded
+            starts = channel.starts()
+            self.values += len(values)
+            t = seconds(t_ns)
+            yield "".join([line(t, starts[index], value) for index, value in zip(indices, values, strict=True)])
+
+    def fixes(self, path: Path) -> Iterator[str]:
+        """The lines of each fix in a GPS receiver's log, at the receiver's own time."""
+        parser = NmeaParser()
+        starts = {name: self._form.start("gps", "Fix", name) for name in FIX_SIGNALS}
+        with open_binary(path) as file:
+            while chunk := file.read(_CHUNK):
+                yield from (self._fix(fix, starts) for fix in parser.feed(chunk))
+        yield from (self._fix(fix, starts) for fix in parser.end())
+
+    def unused_channels(self) -> list[str]:
+        """Channels that a database was given for and that the logs do not have."""
+        wanted = {channel for channel, _ in self._databases if channel is not None}
+        return sorted(wanted - self._channels.keys())
+
+    def problems(self) -> Iterator[str]:
+        """One line for each channel and cause: how many frames, and which."""
+        for name, channel in sorted(self._channels.items()):
+            for cause, explanation in _CAUSES.items():
+                counted: Counter[str] = getattr(channel.decoder.counts, cause)
+                if counted:
+                    most = ", ".join(f"{what} ({count:,})" for what, count in counted.most_common(_NAMED_AT_MOST))
+                    more = ", …" if len(counted) > _NAMED_AT_MOST else ""
+                    yield f"channel {name}: {counted.total():,} frames {explanation}: {most}{more}"
+
+    def _open(self, name: str) -> "_Channel":
+        decoder = Decoder(database for wanted, database in self._databases if wanted in (None, name))
+        channel = self._channels[name] = _Channel(name, decoder, self._form)
+        return channel
+
+    def _fix(self, fix: Fix, starts: dict[str, str]) -> str:
+        t = "" if fix.utc_ms is None else seconds(fix.utc_ms * 1_000_000)
+        values = [(name, value) for name in FIX_SIGNALS if (value := getattr(fix, name)) is not None]
+        self.values += len(values)
+        return "".join(self._form.line(t, starts[name], value) for name, value in values)
+
+
+class _Channel:
+    """A channel's decoder, and for each of its signals what stands between time and value."""
+
+    def __init__(self, name: str, decoder: Decoder, form: CsvLines | JsonLines) -> None:
+        self.decoder = decoder
+        self._name = name
+        self._form = form
+        self._starts: list[str] = []
+
+    def starts(self) -> list[str]:
+        signals = self.decoder.signals
+        for info in signals[len(self._starts) :] if len(signals) > len(self._starts) else ():
+            self._starts.append(self._form.start(self._name, info.message, info.label))
+        return self._starts
+
+
+def seconds(t_ns: int | None) -> str:
+    """Unix time with the decimals that it has, six at least; empty for none."""
+    if t_ns is None:
+        return ""
+    whole, below = divmod(abs(t_ns), 1_000_000_000)
+    decimals = f"{below:09d}" if below % 1000 else f"{below // 1000:06d}"
+    return f"{'-' if t_ns < 0 else ''}{whole}.{decimals}"
+
+
+def describe(counts: RecordingCounts) -> Iterator[str]:
+    """What a recording held besides good frames in their order, for the person who plays it."""
+    told = (
+        (counts.remote, "remote frames"),
+        (counts.error, "error frames"),
+        (counts.backwards, "frames with a time before that of the frame ahead of them"),
+        (counts.negative, "frames with a time below zero"),
+        (counts.bad, "lines that are no frame"),
+    )
+    yield from (f"{count:,} {what}" for count, what in told if count)
+    if counts.first_bad is not None:
+        yield f"the first line that is no frame: {counts.first_bad}"
+    yield from counts.cut
+
+
+def _csv_cell(text: str) -> str:
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(mark in text for mark in ',"\r\n') else text

@@ -1,0 +1,50 @@
+"""What every reader of recordings shares: opening the file, and counting what is in it."""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from edge.errors import EdgeError
+
+
+class RecordingError(EdgeError):
+    """A recording that cannot be played at all."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+@dataclass(slots=True)
+class RecordingCounts:
+    """What was read so far. Lines or entries of a log = frames + remote + error + comments + bad."""
+
+    frames: int = 0
+    remote: int = 0
+    error: int = 0
+    comments: int = 0  # empty lines and headers too
+    bad: int = 0  # no frame, such as a line that was cut
+    backwards: int = 0  # frames with a time before that of the frame ahead of them; they are delivered
+    negative: int = 0  # frames with a time below zero; they are delivered
+    first_bad: str | None = None  # where the first bad line is, and its text
+    cut: list[str] = field(default_factory=list)  # files whose end could not be read, and why
+
+    def bad_line(self, path: Path, number: int, text: str) -> None:
+        self.bad += 1
+        if self.first_bad is None:
+            self.first_bad = f"{path.name}, line {number}: {text.strip()[:80]!r}"
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """The file's bytes, unpacked where it is gzipped."""
+    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file; a line with bytes that are no UTF-8 comes with replacement characters."""
+    with open_binary(path) as file:
+        for line in file:
+            yield line.decode("utf-8", "replace")

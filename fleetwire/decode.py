@@ -1,0 +1,87 @@
+"""fleetwire decode: what a recording says, by the agent's own decoder."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+from cantools.database.can import Database
+
+from edge.dbc import load_database
+from edge.decode_log import CsvLines, JsonLines, LogDecoder, describe
+from edge.drive import is_drive
+from edge.errors import EdgeError
+from edge.recording import Recording, is_nmea_log, open_recording
+
+_FORMS: dict[str, type[CsvLines] | type[JsonLines]] = {"csv": CsvLines, "jsonl": JsonLines}
+
+
+@click.command()
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dbc", "databases", metavar="[CHANNEL=]FILE", multiple=True, help="A CAN database; repeat for more.")
+@click.option("--format", "form", type=click.Choice(list(_FORMS)), default="csv", show_default=True)
+@click.option("--no-strict", is_flag=True, help="Take a database although signals in it overlap or do not fit.")
+def decode(logs: tuple[Path, ...], databases: tuple[str, ...], form: str, no_strict: bool) -> None:
+    """Decode recordings, one value a line: t, channel, message, signal, value.
+
+    \b
+    fleetwire decode drive.log --dbc vehicle.dbc
+    fleetwire decode *.MF4 --dbc 1=obd.dbc --dbc 2=gnss.dbc --format jsonl
+
+    LOG is a candump log, MF4, GVRET CSV, ASC, BLF, TRC, or python-can's CSV or SQLite; several are decoded one after
+    the other. A database is used for every channel, or with CHANNEL= for the one that the log names so. A GPS
+    receiver's NMEA log gives channel gps, message Fix, signals lat lon alt speed course hdop sats, and needs no
+    database.
+
+    t is in seconds as recorded (of an NMEA log, the receiver's own time), empty where the log has none. value is the
+    number, also where the database has a text for it. A J1939 signal from another source address than the database
+    names carries that address in hex, as in EngineSpeed@0B.
+
+    What was not decoded, and why, is said at the end on stderr.
+    """
+    try:
+        _decode(logs, databases, form, strict=not no_strict)
+    except EdgeError as error:
+        raise click.ClickException(str(error)) from error
+    except BrokenPipeError:  # the reader, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _decode(logs: Iterable[Path], databases: Iterable[str], form: str, *, strict: bool) -> None:
+    parts = [_open(path) for path in logs]
+    loaded = [_load(text, strict=strict) for text in databases]
+    if not loaded and any(isinstance(part, Recording) for part in parts):
+        raise click.UsageError("name the CAN database with --dbc FILE")
+    decoder = LogDecoder(loaded, _FORMS[form]())
+    sys.stdout.write(_FORMS[form].header)
+    for part in parts:
+        sys.stdout.writelines(decoder.fixes(part) if isinstance(part, Path) else decoder.frames(part))
+    sys.stdout.flush()
+    for line in _summary(parts, decoder):
+        click.echo(line, err=True)
+
+
+def _open(path: Path) -> Recording | Path:
+    if is_drive(path):
+        raise click.ClickException(f"{path} is a drive, not a recording: play it with 'fleetwire simulate replay'")
+    return path if is_nmea_log(path) else open_recording(path)
+
+
+def _load(text: str, *, strict: bool) -> tuple[str | None, Database]:
+    channel, equals, path = text.partition("=")
+    if not equals or Path(text).exists():
+        return None, load_database(Path(text), strict=strict)
+    return channel, load_database(Path(path), strict=strict)
+
+
+def _summary(parts: Iterable[Recording | Path], decoder: LogDecoder) -> Iterator[str]:
+    recordings = [part for part in parts if isinstance(part, Recording)]
+    frames = sum(recording.counts.frames for recording in recordings)
+    yield f"{decoder.values:,} values from {frames:,} frames" if recordings else f"{decoder.values:,} values"
+    for recording in recordings:
+        yield from (f"{recording.name}: {line}" for line in describe(recording.counts))
+    yield from decoder.problems()
+    for channel in decoder.unused_channels():
+        yield f"channel {channel}: a database was given for it, but no log has it"
