@@ -137,7 +137,7 @@ class SpoolSettings(_Section):
     """Where everything stays until the cloud has committed it."""
 
     path: Path = Path("spool.db")
-    max_bytes: Size = Field(default=512 * 10**6, ge=10**6)
+    max_bytes: Size = Field(default=512 * 10**6, ge=8 * 10**6)
 
 
 class UplinkSettings(_Section):

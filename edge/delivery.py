@@ -187,6 +187,15 @@ class Delivery:
         state.doubted = state.doubted - seqs
         return lost
 
+    def damaged(self, stream: str, seqs: RangeSet) -> None:
+        """`seqs` cannot be read from the disk any more. What of it was not settled is lost now."""
+        state = self._streams[stream]
+        lost = (seqs & state.held) - state.settled - state.done - state.doubted - state.all_lost
+        state.held = state.held - seqs
+        state.done = state.done - seqs
+        state.doubted = state.doubted - seqs
+        self._declare(state, lost, CAUSE_DAMAGED)
+
     def plan(self, now_s: float, *, limit: int, fresh: int = 4) -> Plan:
         """Choose up to `limit` batches: up to `fresh` of the newest first, then the backlog from its beginning."""
         oldest = list(islice(self._due(now_s), limit + 1))

@@ -1,0 +1,189 @@
+"""Collect samples, fixes and events into drafts of batches.
+
+Pure; times are passed in. A draft is closed when it is full, when it is old enough, or when the clock was stepped:
+a wall clock that falls by more than `CLOCK_STEP_MS` begins a new draft, so that no batch mixes two clocks, while a
+smaller fall (two readers, interleaved buses) is put in order within its column. Samples of one signal that share a
+millisecond keep the order in which they came. A draft has no sequence number: the spool draws that when it is stored.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Final
+
+from pydantic import JsonValue
+
+from edge.fix import Fix
+from edge.sampler import Sample
+from wire.model import Batch, Column, Event, Fixes
+from wire.names import MAX_SAFE_INTEGER
+
+CLOCK_STEP_MS: Final = 1_000
+INEXACT: Final = 1
+"""Quality flag: an integer beyond ± 2^53, which became the nearest double."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftColumn:
+    """The samples of one signal, in the order of their times (Unix ms)."""
+
+    t_ms: Sequence[int]
+    v: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The content of a batch, before it has a stream and a sequence number."""
+
+    columns: Mapping[str, DraftColumn] = field(default_factory=dict)
+    fixes: Sequence[Fix] = ()
+    events: Sequence[Event] = ()
+    catalog: str | None = None
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples it carries, fixes and events not counted."""
+        return sum(len(column.t_ms) for column in self.columns.values())
+
+    def to_batch(self, *, vehicle: str, stream: str, seq: int) -> Batch:
+        """The batch that this draft becomes."""
+        starts = [column.t_ms[0] for column in self.columns.values()]
+        starts += [fix.t_ms for fix in self.fixes[:1] if fix.t_ms is not None]
+        starts += [event.t for event in self.events[:1]]
+        t0 = min(starts, default=0)
+        return Batch(
+            vehicle=vehicle,
+            stream=stream,
+            seq=seq,
+            t0=t0,
+            signals={name: _column(column, t0) for name, column in self.columns.items()},
+            fixes=_fixes(self.fixes, t0) if self.fixes else None,
+            events=list(self.events),
+            catalog=self.catalog,
+        )
+
+
+class Batcher:
+    """Fills drafts. `names` gives a signal's name by its index and may grow; a finished draft waits in `take()`."""
+
+    def __init__(self, names: Sequence[str], *, max_age_ms: int, max_samples: int) -> None:
+        self.catalog: str | None = None
+        self._names = names
+        self._max_age_ms = max_age_ms
+        self._max_samples = max_samples
+        self._finished: list[Draft] = []
+        self._columns: dict[int, tuple[list[int], list[float]]] = {}
+        self._fixes: list[Fix] = []
+        self._events: list[Event] = []
+        self._count = 0
+        self._since_ms: int | None = None
+        self._newest_ms = -MAX_SAFE_INTEGER
+        self._is_unsorted = False
+
+    def add_samples(self, samples: Iterable[Sample], *, now_ms: int) -> None:
+        """Take samples in the order in which they were kept; `now_ms` is the wall clock that stamped the newest."""
+        self._watch_clock(now_ms)
+        columns = self._columns
+        for index, t_ms, value in samples:
+            column = columns.get(index)
+            if column is None:
+                columns[index] = ([t_ms], [value])
+            else:
+                times = column[0]
+                if t_ms < times[-1]:
+                    self._is_unsorted = True
+                times.append(t_ms)
+                column[1].append(value)
+            self._count += 1
+        if self._count >= self._max_samples:
+            self.close()
+
+    def add_fix(self, fix: Fix) -> None:
+        """Take a fix that has been received, at `fix.t_ms`."""
+        assert fix.t_ms is not None, "a fix that nobody received cannot be placed in time"
+        self._watch_clock(fix.t_ms)
+        if self._fixes and fix.t_ms < _fix_time(self._fixes[-1]):
+            self._is_unsorted = True
+        self._fixes.append(fix)
+        self._count_one()
+
+    def add_event(self, t_ms: int, kind: str, data: Mapping[str, JsonValue] | None = None) -> None:
+        """Take something that happened."""
+        self._events.append(Event(t=t_ms, kind=kind, data=dict(data or {})))
+        self._count_one()
+
+    def tick(self, now_ms: int) -> None:
+        """Close the draft at hand when it is old enough. `now_ms` is any clock that does not go back."""
+        if not self._count:
+            return
+        if self._since_ms is None:
+            self._since_ms = now_ms
+        if now_ms - self._since_ms >= self._max_age_ms:
+            self.close()
+
+    def close(self) -> None:
+        """Finish the draft at hand, if there is anything in it."""
+        if not self._count:
+            return
+        columns = {
+            self._names[index]: DraftColumn(*(_in_order(t_ms, v) if self._is_unsorted else (t_ms, v)))
+            for index, (t_ms, v) in self._columns.items()
+        }
+        fixes = sorted(self._fixes, key=_fix_time) if self._is_unsorted else self._fixes
+        events = sorted(self._events, key=_event_time)
+        self._finished.append(Draft(columns=columns, fixes=fixes, events=events, catalog=self.catalog))
+        self._begin()
+
+    def take(self) -> list[Draft]:
+        """The drafts that are finished, each given once."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _begin(self) -> None:
+        self._columns = {}
+        self._fixes = []
+        self._events = []
+        self._count = 0
+        self._since_ms = None
+        self._is_unsorted = False
+
+    def _watch_clock(self, now_ms: int) -> None:
+        if self._newest_ms - now_ms > CLOCK_STEP_MS:
+            self.close()
+            self._newest_ms = now_ms
+        else:
+            self._newest_ms = max(self._newest_ms, now_ms)
+
+    def _count_one(self) -> None:
+        self._count += 1
+        if self._count >= self._max_samples:
+            self.close()
+
+
+def _column(column: DraftColumn, t0: int) -> Column:
+    inexact = {i: INEXACT for i, v in enumerate(column.v) if isinstance(v, int) and abs(v) > MAX_SAFE_INTEGER}
+    return Column(dt=[t_ms - t0 for t_ms in column.t_ms], v=[float(value) for value in column.v], q=inexact or None)
+
+
+def _fixes(fixes: Sequence[Fix], t0: int) -> Fixes:
+    columns = {name: [getattr(fix, name) for fix in fixes] for name in ("alt", "speed", "course", "hdop", "sats")}
+    present = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+    return Fixes(
+        dt=[(fix.t_ms or 0) - t0 for fix in fixes],
+        lat=[fix.lat for fix in fixes],
+        lon=[fix.lon for fix in fixes],
+        **present,
+    )
+
+
+def _in_order(t_ms: list[int], v: list[float]) -> tuple[list[int], list[float]]:
+    pairs = sorted(zip(t_ms, v, strict=True), key=itemgetter(0))
+    return [t for t, _ in pairs], [value for _, value in pairs]
+
+
+def _fix_time(fix: Fix) -> int:
+    return fix.t_ms or 0
+
+
+def _event_time(event: Event) -> int:
+    return event.t

@@ -1,0 +1,253 @@
+"""The spool: what is stored survives, the bound holds, and what leaves is accounted for."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from edge.batcher import Draft, DraftColumn
+from edge.delivery import Outcome
+from edge.errors import SpoolError
+from edge.spool import MOST_QUARANTINED, Spool
+from wire.codec import decode_batch
+from wire.ranges import EMPTY, RangeSet
+
+NOW_MS = 1_700_000_000_000
+MB = 10**6
+
+
+def draft(samples: int = 3, *, start: int = 0) -> Draft:
+    """A draft whose values do not compress well."""
+    values = [float(value) for value in random.Random(start).sample(range(2**31), samples)]
+    return Draft(columns={"M.A": DraftColumn(list(range(NOW_MS, NOW_MS + samples)), values)})
+
+
+class OpenSpool(Protocol):
+    def __call__(self, *, now_ms: int = ..., max_bytes: int = ..., vehicle: str = ...) -> Spool: ...
+
+
+@pytest.fixture
+def open_spool(tmp_path: Path) -> Iterator[OpenSpool]:
+    opened: list[Spool] = []
+
+    def open_spool(*, now_ms: int = NOW_MS, max_bytes: int = 16 * MB, vehicle: str = "v1") -> Spool:
+        opened.append(Spool.open(tmp_path / "spool.db", vehicle=vehicle, max_bytes=max_bytes, now_ms=now_ms))
+        return opened[-1]
+
+    yield open_spool
+    for spool in opened:
+        spool.close()
+
+
+def outcome(**parts) -> Outcome:
+    return Outcome(**{"done": {}, "reopened": {}, "lost": (), "rejected": (), "forgotten": ()} | parts)
+
+
+def seqs(*numbers: int) -> RangeSet:
+    return RangeSet.of(numbers)
+
+
+def test_stored_batch_survives_and_the_next_opening_has_its_own_stream(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    stored = spool.put([draft(), draft()])
+    assert list(stored.seqs) == [0, 1]
+    assert list(spool.put([draft()]).seqs) == [2]
+    spool.close()
+
+    again = open_spool(now_ms=NOW_MS + 1_000)
+    assert again.stream > stored.stream
+    old, fresh = again.on_disk()
+    assert (old.stream, old.next, old.held) == (stored.stream, 3, RangeSet([(0, 2)]))
+    assert (fresh.stream, fresh.next, fresh.held) == (again.stream, 0, EMPTY)
+    (key, payload), *_ = again.load([(stored.stream, 1)], max_bytes=MB).batches
+    batch = decode_batch(payload)
+    assert key == (batch.stream, batch.seq) == (stored.stream, 1)
+    assert (batch.vehicle, batch.sample_count) == ("v1", 3)
+    again.close()
+
+
+def test_process_that_dies_in_a_transaction_leaves_what_was_stored(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    spool.put([draft()])
+    broken = Draft(columns={"": DraftColumn([0], [1.0])})
+    with pytest.raises(ValueError, match="at least 1 character"):
+        spool.put([draft(), broken])
+    spool.close()
+    old, _ = open_spool().on_disk()
+    assert (old.next, old.held) == (1, seqs(0))
+
+
+def test_streams_in_which_nothing_was_stored_leave_no_trace(open_spool: OpenSpool) -> None:
+    for number in range(3):
+        open_spool(now_ms=NOW_MS + number).close()
+    assert len(open_spool().on_disk()) == 1
+
+
+def test_second_owner_is_refused(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    with pytest.raises(SpoolError, match="in use by another agent"):
+        open_spool()
+    spool.close()
+    open_spool().close()
+
+
+def test_spool_of_another_vehicle_is_refused(open_spool: OpenSpool) -> None:
+    open_spool().close()
+    with pytest.raises(SpoolError, match="holds data of vehicle 'v1'"):
+        open_spool(vehicle="v2")
+
+
+def test_newer_format_is_refused(open_spool: OpenSpool, tmp_path: Path) -> None:
+    open_spool().close()
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(SpoolError, match="update this agent"):
+        open_spool()
+
+
+def test_place_that_cannot_be_written_is_named(open_spool: OpenSpool, tmp_path: Path) -> None:
+    (tmp_path / "spool.db").mkdir()
+    with pytest.raises(SpoolError, match="cannot be used as a spool"):
+        open_spool()
+
+
+@pytest.mark.parametrize("damage", [b"this was never a database" * 400, None])
+def test_damaged_file_is_set_aside_and_a_fresh_one_begun(
+    open_spool: OpenSpool, tmp_path: Path, damage: bytes | None
+) -> None:
+    spool = open_spool()
+    for start in range(0, 40_000, 1_000):
+        spool.put([draft(1_000, start=start)])
+    spool.close()
+    path = tmp_path / "spool.db"
+    if damage is None:
+        content = bytearray(path.read_bytes())
+        content[4096:40_960] = bytes(36_864)
+        damage = bytes(content)
+    path.write_bytes(damage)
+
+    fresh = open_spool()
+    assert fresh.set_aside is not None
+    assert fresh.set_aside.read_bytes() == damage
+    assert len(fresh.on_disk()) == 1
+    fresh.put([draft()])
+    fresh.close()
+    assert open_spool().set_aside is None
+
+
+def test_rotten_payload_is_reported_and_declared(open_spool: OpenSpool, tmp_path: Path) -> None:
+    spool = open_spool()
+    stream = spool.put([draft(), draft(), draft()]).stream
+    spool.close()
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.execute("UPDATE batches SET payload = zeroblob(50) WHERE seq = 1")
+    connection.close()
+    spool = open_spool()
+    loaded = spool.load([(stream, 0), (stream, 1), (stream, 2)], max_bytes=MB)
+    assert [key for key, _ in loaded.batches] == [(stream, 0), (stream, 2)]
+    assert loaded.damaged == [(stream, 1)]
+    assert spool.on_disk()[0].lost == {"damaged": seqs(1)}
+
+
+def test_load_stops_at_its_bound_but_gives_at_least_one(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    stream = spool.put([draft(100, start=i) for i in range(5)]).stream
+    keys = [(stream, seq) for seq in range(5)]
+    whole = spool.load(keys, max_bytes=MB).batches
+    assert [key for key, _ in whole] == keys
+    assert len(spool.load(keys, max_bytes=1).batches) == 1
+    assert len(spool.load(keys, max_bytes=len(whole[0][1]) + len(whole[1][1])).batches) == 2
+
+
+def test_reply_is_written_down(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    stream = spool.put([draft() for _ in range(6)]).stream
+    spool.write_down(outcome(done={stream: seqs(0, 1, 2)}), "epoch-1")
+    spool.write_down(
+        outcome(
+            done={stream: seqs(3)},
+            reopened={stream: seqs(1)},
+            lost=((stream, seqs(4), "rejected"),),
+            rejected=((stream, 4, "bad value"),),
+        ),
+        "epoch-2",
+    )
+    spool.close()
+    spool = open_spool()
+    old = spool.on_disk()[0]
+    assert spool.epoch == "epoch-2"
+    assert (old.done, old.held) == (seqs(0, 2, 3), seqs(0, 1, 2, 3, 5))
+    assert old.lost == {"rejected": seqs(4)}
+    (refused,) = spool.quarantine()
+    assert (refused.stream, refused.seq, refused.problem) == (stream, 4, "bad value")
+    assert decode_batch(refused.payload).seq == 4
+
+
+def test_quarantine_is_bounded(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    stream = spool.put([draft() for _ in range(MOST_QUARANTINED + 5)]).stream
+    spool.write_down(outcome(rejected=tuple((stream, seq, "no") for seq in range(MOST_QUARANTINED + 5))), None)
+    assert [refused.seq for refused in spool.quarantine()] == list(range(5, MOST_QUARANTINED + 5))
+
+
+def test_forgotten_stream_leaves_the_disk(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    stream = spool.put([draft()]).stream
+    spool.close()
+    spool = open_spool(now_ms=NOW_MS + 1)
+    spool.write_down(outcome(rejected=((stream, 0, "no"),), forgotten=(stream,)), None)
+    spool.close()
+    spool = open_spool(now_ms=NOW_MS + 2)
+    assert [on_disk.stream for on_disk in spool.on_disk()] == [spool.stream]
+    assert len(spool.quarantine()) == 1
+
+
+def test_bound_holds_and_the_oldest_are_lost_by_declaration(open_spool: OpenSpool, tmp_path: Path) -> None:
+    spool = open_spool(max_bytes=8 * MB)
+    evicted = EMPTY
+    for number in range(400):
+        stored = spool.put([draft(5_000, start=number)])
+        evicted = evicted | stored.evicted.get(stored.stream, EMPTY)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 8 * MB
+    (state,) = spool.on_disk()
+    assert evicted
+    assert state.evicted == evicted == state.lost["evicted"]
+    assert state.held | evicted == RangeSet([(0, 399)])
+    assert state.held & evicted == EMPTY
+    assert evicted.upto == evicted.head
+
+
+def test_done_batches_leave_before_older_ones_that_are_not(open_spool: OpenSpool) -> None:
+    spool = open_spool(max_bytes=8 * MB)
+    stream = spool.stream
+    for number in range(50):
+        spool.put([draft(5_000, start=number)])
+    spool.write_down(outcome(done={stream: RangeSet([(10, 49)])}), "e")
+    evicted = EMPTY
+    while not evicted:
+        evicted = spool.put([draft(5_000)]).evicted.get(stream, EMPTY)
+    state = spool.on_disk()[0]
+    assert evicted - RangeSet([(10, 49)]) == EMPTY
+    assert state.lost == {}
+    assert RangeSet([(0, 9)]) - state.held == EMPTY
+
+
+def test_catalogs_are_kept(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    spool.keep_catalog("ab", b"{}")
+    spool.keep_catalog("ab", b"{}")
+    spool.close()
+    spool = open_spool()
+    assert spool.catalog("ab") == b"{}"
+    assert spool.catalog("cd") is None
+
+
+def test_spool_in_memory_behaves_alike() -> None:
+    spool = Spool.open(":memory:", vehicle="v1", max_bytes=8 * MB, now_ms=NOW_MS)
+    stream = spool.put([draft()]).stream
+    assert len(spool.load([(stream, 0)], max_bytes=MB).batches) == 1
+    spool.close()
