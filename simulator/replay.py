@@ -19,11 +19,11 @@ from edge.drive_frames import EncodeCounts, drive_database, drive_frames
 from edge.drive_nmea import drive_positions, nmea_sentences
 from edge.frame import Frame
 from edge.recording import Recording, open_recording
+from edge.timeline import Timeline
 from simulator.bus_out import BusOut
 from simulator.errors import SimulatorError
 from simulator.gps_port import GpsPort
 from simulator.pacer import Pacer
-from simulator.timeline import Timeline
 
 NS_PER_MS: Final = 1_000_000
 REPORT_EVERY_S: Final = 1.0

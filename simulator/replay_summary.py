@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from edge.log_file import RecordingCounts
+from edge.timeline import TimelineCounts
 from simulator.bus_out import BusOut
 from simulator.gps_port import GpsPort
 from simulator.replay import Played, PlayedDrive, PlayedRecording, Progress
-from simulator.timeline import TimelineCounts
 
 NS_PER_S = 1_000_000_000
 
