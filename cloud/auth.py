@@ -1,12 +1,13 @@
 """Who is asking: a browser's session cookie or an API token becomes a principal, which names the fleet it may see."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from cloud.accounts import ROLES, token_hash
 from cloud.database import Executor, Pool
@@ -18,7 +19,6 @@ SESSION_LIFE = timedelta(days=7)
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _SQL = load("auth")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ NOBODY = Principal(fleet_id=0, name="", role=ROLES[-1])
 """Who asks where no credential is needed: of a fleet that has no vehicles."""
 
 
-def require_credential(db: Pool, *, public: frozenset[str]) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Middleware: below /v1/ nothing is served without a credential but the `public` paths."""
+def require_credential(db: Pool, *, public: frozenset[tuple[str, str]]) -> Middleware:
+    """Below /v1/ nothing is served without a credential but what is `public`: methods and paths."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith("/v1/") and request.path not in public:
+        if request.path.startswith("/v1/") and (request.method, request.path) not in public:
             request[PRINCIPAL] = principal = await authenticate(db, request.headers, request.cookies)
             if principal.session is not None and request.method not in _SAFE_METHODS:
                 check_origin(request.headers)

@@ -61,7 +61,12 @@ class Gap:
 
 def batch_item(vehicle: str, stream: str, seq: int, batch: bytes) -> Item:
     """`batch` is JSON."""
-    return Item(f"{vehicle}/{stream}/{seq}", pack(batch))
+    return Item(batch_name(vehicle, stream, seq), pack(batch))
+
+
+def batch_name(vehicle: str, stream: str, seq: int) -> str:
+    """By which a batch is known while it is in flight."""
+    return f"{vehicle}/{stream}/{seq}"
 
 
 def claims_item(vehicle: str, claims: Iterable[StreamClaim]) -> Item:

@@ -21,7 +21,7 @@ SQL = load("api")
 
 
 class InFlight(Protocol):
-    """Which of a vehicle's batches, named (stream, seq), lie in Redis and wait to be written; of none while it is down."""
+    """Which of a vehicle's batches, named (stream, seq), wait in Redis to be written; none while it is down."""
 
     async def __call__(self, vehicle: str, batches: Sequence[tuple[str, int]]) -> Sequence[bool]: ...
 

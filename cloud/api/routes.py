@@ -151,6 +151,3 @@ ROUTES: tuple[Route, ...] = (
         refusals=(404,),
     ),
 )
-
-PUBLIC = frozenset({"/v1/openapi.json"})
-"""Paths that need no credential whatever the method; single operations say `role=None` in the table."""

@@ -40,7 +40,7 @@ async def _thinned(call: Call[SeriesQuery, None], vehicle: int, signals: list[Kn
         extent = await call.db.fetchrow(SQL["samples_extent"], vehicle, list(columns), start, end)
         if extent is not None and extent["first"] is not None:
             start = call.query.from_ or extent["first"]
-            end = call.query.to or extent["last"] + _MILLISECOND
+            end = call.query.to or min(extent["last"], END - _MILLISECOND) + _MILLISECOND
     width = bucket_width(start, end, call.query.points)
     for signal_id, t, low, high, mean, n in await call.db.fetch(
         SQL["buckets"], vehicle, list(columns), start, end, width

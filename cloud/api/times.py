@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-END = datetime(9999, 12, 31, tzinfo=UTC)
+END = datetime.max.replace(tzinfo=UTC)
 """Bounds of a query that names none, and of every cursor."""
 
 _MICROSECOND = timedelta(microseconds=1)
