@@ -60,7 +60,7 @@ $(DASHBOARD)/public/world.pmtiles: $(DASHBOARD)/node_modules/.ready $(DASHBOARD)
 	@touch $@
 
 $(DASHBOARD)/node_modules/.ready: $(DASHBOARD)/package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || { echo "The dashboard needs Node 20 or newer."; exit 1; }
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' || { echo "The dashboard needs Node 20 or newer."; exit 1; }
 	@echo "==> Dashboard's packages, once: about half a minute"
 	@cd $(DASHBOARD) && npm ci --silent --no-audit --no-fund
 	@touch $@
