@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 else:
     Pool = Connection = Executor = object
 
+QUICK_S = 3.0
+"""How long a request of somebody who waits may hang in the database."""
+
 UNAVAILABLE = (
     OSError,
     TimeoutError,
@@ -64,6 +67,15 @@ def make_pool(database_url: str, *, size: int, name: str) -> "Pool":
         command_timeout=60,
         server_settings={"application_name": f"fleetwire-{name}", "timezone": "UTC"},
     )
+
+
+async def ping(pool: "Pool") -> None:
+    """Raises DatabaseError when no query is answered now."""
+    try:
+        async with pool.acquire(timeout=QUICK_S) as connection:
+            await connection.fetchval("SELECT 1", timeout=QUICK_S)
+    except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        raise DatabaseError(f"PostgreSQL does not answer: {error or type(error).__name__}") from error
 
 
 async def inspect(connection: "Executor") -> Server:

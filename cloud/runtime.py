@@ -77,13 +77,21 @@ def add_health(app: web.Application, checks: Mapping[str, Check], registry: Coll
 
 
 @contextlib.asynccontextmanager
-async def serve(app: web.Application, *, host: str, port: int, fixed: bool) -> AsyncIterator[str]:
+async def serve(
+    app: web.Application, *, host: str, port: int, fixed: bool, auto_decompress: bool = True
+) -> AsyncIterator[str]:
     """Serves and gives the address. A `fixed` port that is taken raises PortTaken, else the next free one is used."""
     with listen(host, port, fixed=fixed) as listener:
         bound = listener.getsockname()[1]
         if port and bound != port:
             log.warning("port taken, using the next free one", wanted=port, port=bound)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_S,
+            auto_decompress=auto_decompress,
+        )
         await runner.setup()
         try:
             await web.SockSite(runner, listener, backlog=1024).start()

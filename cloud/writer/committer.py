@@ -1,6 +1,7 @@
 """Groups into the database: all of a group at once, or what is wrong with it found and set apart."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -104,6 +105,20 @@ class Committer:
         if stored.strangers:
             self._metrics.strangers.inc(len(stored.strangers))
             log.warning("batches of vehicles that are not registered were dropped", vehicles=sorted(stored.strangers))
+
+
+async def until_usable(inspect: Callable[[], Awaitable[object]], *, stop: asyncio.Event) -> bool:
+    """Waits for the database; False when told to stop first. Raises DatabaseError for one that must not be used."""
+    while not stop.is_set():
+        try:
+            await inspect()
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            log.warning("waiting for the database", problem=f"{type(error).__name__}: {error}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1.0)
+        else:
+            return True
+    return False
 
 
 def _readable(batch: bytes) -> bytes:

@@ -1,0 +1,113 @@
+"""Ingest's routes. Every refusal is problem+json that says what to do."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from cloud.accounts import Device
+from cloud.ingest.body import read_body
+from cloud.ingest.devices import Devices
+from cloud.ingest.metrics import IngestMetrics
+from cloud.ingest.service import Ingest
+from cloud.problem import Problem, problem_response
+from wire.codec import CodecError, parse_json
+from wire.envelope import parse_request
+
+AT_ONCE_PER_VEHICLE: Final = 8
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class IngestApi:
+    def __init__(
+        self, ingest: Ingest, devices: Devices, metrics: IngestMetrics, *, body_bytes: int, plain_bytes: int
+    ) -> None:
+        self._ingest = ingest
+        self._devices = devices
+        self._metrics = metrics
+        self._body_bytes = body_bytes
+        self._plain_bytes = plain_bytes
+        self._busy: Counter[str] = Counter()
+
+    def make_app(self) -> web.Application:
+        app = web.Application(middlewares=[self._answer_problems])
+        app.router.add_post("/v1/batches", self._post_batches)
+        app.router.add_put("/v1/catalogs/{hash}", self._put_catalog)
+        app.router.add_post("/v1/events", self._post_events)
+        return app
+
+    async def _post_batches(self, request: web.Request) -> web.Response:
+        device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
+        with self._turn(device):
+            try:
+                value = parse_json(await self._body(request))
+            except CodecError as error:
+                raise Problem(400, error.problem) from error
+            try:
+                envelope = parse_request(value)
+            except CodecError as error:
+                raise Problem(422, error.problem) from error
+            reply = await self._ingest.take_batches(device, envelope)
+        return web.Response(body=reply.model_dump_json().encode(), content_type="application/json")
+
+    async def _put_catalog(self, request: web.Request) -> web.Response:
+        device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
+        with self._turn(device):
+            await self._ingest.put_catalog(device, request.match_info["hash"], await self._body(request))
+        return web.Response(status=204)
+
+    async def _post_events(self, request: web.Request) -> web.Response:
+        device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
+        with self._turn(device):
+            try:
+                value = parse_json(await self._body(request))
+            except CodecError as error:
+                raise Problem(400, error.problem) from error
+            return web.json_response(await self._ingest.take_events(device, value))
+
+    async def _body(self, request: web.Request) -> bytes:
+        return await read_body(request, limit=self._body_bytes, plain_limit=self._plain_bytes)
+
+    @contextmanager
+    def _turn(self, device: Device) -> Iterator[None]:
+        """Raises Problem 429: a vehicle that asks faster than it is answered must not crowd out the others."""
+        if self._busy[device.vehicle] >= AT_ONCE_PER_VEHICLE:
+            raise Problem(
+                429,
+                f"{AT_ONCE_PER_VEHICLE} requests of '{device.vehicle}' are being served; wait for their answers",
+                headers={hdrs.RETRY_AFTER: "1"},
+            )
+        self._busy[device.vehicle] += 1
+        try:
+            yield
+        finally:
+            self._busy[device.vehicle] -= 1
+            if not self._busy[device.vehicle]:
+                del self._busy[device.vehicle]
+
+    @web.middleware
+    async def _answer_problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        route = request.match_info.route.resource.canonical if request.match_info.route.resource else "none"
+        try:
+            response = await handler(request)
+        except Problem as problem:
+            response = problem_response(problem)
+        except web.HTTPException as error:
+            response = problem_response(_of_routing(request, error))
+        self._metrics.requests.labels(route, response.status).inc()
+        self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+        return response
+
+
+def _of_routing(request: web.Request, error: web.HTTPException) -> Problem:
+    details = {
+        404: f"there is nothing at {request.path}; batches go to POST /v1/batches",
+        405: f"{request.path} does not take {request.method}",
+    }
+    headers = {str(hdrs.ALLOW): error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+    return Problem(error.status, details.get(error.status, error.reason), headers=headers)

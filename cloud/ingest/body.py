@@ -1,0 +1,86 @@
+"""A request's body, unpacked within bounds. Everything that is wrong with it is a Problem with its own status."""
+
+import asyncio
+import io
+import zlib
+from typing import Final
+
+import zstandard
+from aiohttp import hdrs, web
+
+from cloud.problem import Problem
+
+READ_S: Final = 60.0
+ENCODINGS: Final = "zstd, gzip, identity"
+_CHUNK: Final = 65_536
+_WINDOW_BYTES: Final = 2**26
+
+
+async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> bytes:
+    """Raises Problem 400, 408, 413 or 415. The server must not decompress by itself."""
+    encoding = content_encoding(request.headers.getall(hdrs.CONTENT_ENCODING, []))
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit, "as sent")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_S):
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit, "as sent")
+    except TimeoutError:
+        raise Problem(408, f"the body did not arrive within {READ_S:.0f} s; send less at once") from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise Problem(400, f"the body was cut: {error}") from error
+    return unpack(bytes(body), encoding, plain_limit=plain_limit)
+
+
+def content_encoding(values: list[str]) -> str:
+    """Raises Problem 415."""
+    codings = [coding.strip().lower() for value in values for coding in value.split(",") if coding.strip()]
+    if len(codings) > 1:
+        raise _unsupported(f"the body is encoded {len(codings)} times ({', '.join(codings)}); once is the most")
+    coding = codings[0] if codings else "identity"
+    if coding not in ENCODINGS.split(", "):
+        raise _unsupported(f"Content-Encoding '{coding}' is not known here; use one of {ENCODINGS}")
+    return coding
+
+
+def unpack(body: bytes, coding: str, *, plain_limit: int) -> bytes:
+    """Raises Problem 400 or 413, the latter before more than the limit was unpacked."""
+    try:
+        plain = {"zstd": _unzstd, "gzip": _gunzip}[coding](body, plain_limit) if coding != "identity" else body
+    except (zstandard.ZstdError, zlib.error, EOFError) as error:
+        raise Problem(400, f"the body is no {coding}, or was cut: {error}") from error
+    if len(plain) > plain_limit:
+        raise _too_large(plain_limit, "once unpacked")
+    return plain
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
+        plain: bytes = reader.read(limit + 1)
+    size = zstandard.frame_content_size(body)
+    if 0 <= len(plain) < size:
+        raise EOFError("it ends too early")
+    return plain
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    plain = bytearray()
+    while body and len(plain) <= limit:
+        member = zlib.decompressobj(wbits=31)
+        plain += member.decompress(body, limit + 1 - len(plain))
+        if not member.eof and len(plain) <= limit:
+            raise EOFError("it ends too early")
+        body = member.unused_data
+    return bytes(plain)
+
+
+def _too_large(limit: int, where: str) -> Problem:
+    return Problem(413, f"the body is larger than {limit} bytes {where}; send fewer batches at once")
+
+
+def _unsupported(detail: str) -> Problem:
+    return Problem(415, detail, headers={hdrs.ACCEPT_ENCODING: ENCODINGS})

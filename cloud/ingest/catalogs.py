@@ -1,0 +1,79 @@
+"""Signal catalogs: which the cloud has, and taking in those it lacks."""
+
+import asyncio
+from collections.abc import Iterable
+
+import asyncpg
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from cloud.database import QUICK_S, UNAVAILABLE, Pool, is_about_the_data
+from cloud.ingest.retry import try_again
+from cloud.problem import Problem
+from cloud.queries import load
+from wire.catalog import Catalog, canonical_json, catalog_hash
+from wire.codec import CodecError, describe, parse_json
+
+_SQL = load("ingest")
+
+
+class Catalogs:
+    """Remembers what is there; catalogs are never deleted."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._known: set[tuple[int, str]] = set()
+
+    async def lacking(self, fleet_id: int, hashes: Iterable[str]) -> tuple[str, ...]:
+        """Those that the fleet has not got; nothing while the database cannot be asked."""
+        unknown = sorted(hash for hash in set(hashes) if (fleet_id, hash) not in self._known)
+        if not unknown:
+            return ()
+        try:
+            async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
+                rows = await connection.fetch(_SQL["known_catalogs"], fleet_id, unknown)
+        except (*UNAVAILABLE, asyncpg.PostgresError):
+            return ()
+        self._known.update((fleet_id, row["hash"]) for row in rows)
+        return tuple(hash for hash in unknown if (fleet_id, hash) not in self._known)
+
+    def forget(self) -> None:
+        """After the database was away, it may be an older one."""
+        self._known.clear()
+
+    async def put(self, fleet_id: int, hash: str, body: bytes) -> None:
+        """Raises Problem 400, 422 or 503."""
+        catalog = read_catalog(hash, body)
+        signals = {signal.name: signal for signal in catalog.signals}.values()
+        columns = (
+            [signal.name for signal in signals],
+            [signal.unit for signal in signals],
+            [signal.min for signal in signals],
+            [signal.max for signal in signals],
+            [to_json(signal.choices).decode() if signal.choices else None for signal in signals],
+        )
+        try:
+            async with self._pool.acquire(timeout=QUICK_S) as connection, connection.transaction():
+                await connection.execute(_SQL["describe_signals"], fleet_id, *columns)
+                await connection.execute(_SQL["add_catalog"], fleet_id, hash, body.decode())
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            if is_about_the_data(error):
+                raise Problem(422, f"the catalog cannot be stored: {error}") from error
+            raise try_again("the database cannot take the catalog now") from error
+        self._known.add((fleet_id, hash))
+
+
+def read_catalog(hash: str, body: bytes) -> Catalog:
+    """Raises Problem 400 or 422."""
+    try:
+        value = parse_json(body)
+    except CodecError as error:
+        raise Problem(400, error.problem) from error
+    if hash not in (catalog_hash(body), found := catalog_hash(canonical_json(value))):
+        raise Problem(
+            422, f"the body's hash is {found} and the address says {hash}: it is SHA-256 of the canonical JSON"
+        )
+    try:
+        return Catalog.model_validate(value)
+    except ValidationError as error:
+        raise Problem(422, describe(error)) from error

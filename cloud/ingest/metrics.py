@@ -1,0 +1,24 @@
+"""What ingest counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class IngestMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"fleetwire_ingest_{name}", what, labels, registry=registry)
+
+        self.requests = counter("requests", "Requests by route and status.", "route", "status")
+        self.accepted = counter("accepted", "Batches accepted.")
+        self.repeated = counter("repeated", "Accepted batches that were in flight or stored already.")
+        self.rejected = counter("rejected", "Batches rejected.")
+        self.samples = counter("samples", "Samples in accepted batches.")
+        self.events = counter("events", "Events stored for senders without a spool.")
+        self.live_missed = counter("live_missed", "Batches that could not be published live.")
+        self.seconds = Histogram(
+            "fleetwire_ingest_seconds",
+            "Time to answer.",
+            ("route",),
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+            registry=registry,
+        )

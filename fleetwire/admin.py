@@ -1,0 +1,206 @@
+"""fleetwire admin: users, API tokens, vehicles, fleets."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import click
+
+from cloud import accounts
+from cloud.config import load_cloud_config
+from cloud.database import Executor, connect
+from cloud.errors import CloudError
+
+T = TypeVar("T")
+
+ROLE = click.option("--role", type=click.Choice(accounts.ROLES), default="viewer", show_default=True)
+FLEET = click.option("--fleet", default=accounts.DEFAULT_FLEET, show_default=True, help="The fleet it belongs to.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+@click.group()
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as TOML.")
+@click.pass_context
+def admin(context: click.Context, config: Path | None) -> None:
+    """Users, API tokens and vehicles.
+
+    \b
+    fleetwire admin user add ann --role admin
+    fleetwire admin token add reports
+    fleetwire admin vehicle add truck-0001 --json
+    """
+    context.obj = config
+
+
+@admin.group()
+def user() -> None:
+    """People who sign in to the dashboard."""
+
+
+@user.command("add")
+@click.argument("name")
+@ROLE
+@FLEET
+@PASSWORD_STDIN
+@click.pass_obj
+def user_add(config: Path | None, name: str, role: str, fleet: str, password_stdin: bool) -> None:
+    """Add a user; asks for the password."""
+    password = _read_password(password_stdin)
+    _run(config, lambda db: accounts.add_user(db, name, password, role=role, fleet=fleet))
+    click.echo(f"user '{name}' may sign in ({role})")
+
+
+@user.command("password")
+@click.argument("name")
+@PASSWORD_STDIN
+@click.pass_obj
+def user_password(config: Path | None, name: str, password_stdin: bool) -> None:
+    """Set a new password; ends the user's sessions."""
+    password = _read_password(password_stdin)
+    _run(config, lambda db: accounts.set_password(db, name, password))
+    click.echo(f"user '{name}' has a new password")
+
+
+@user.command("list")
+@AS_JSON
+@click.pass_obj
+def user_list(config: Path | None, as_json: bool) -> None:
+    """List all users."""
+    _show(_run(config, accounts.list_users), as_json)
+
+
+@admin.group()
+def token() -> None:
+    """API tokens, for programs that read the history."""
+
+
+@token.command("add")
+@click.argument("name")
+@ROLE
+@FLEET
+@AS_JSON
+@click.pass_obj
+def token_add(config: Path | None, name: str, role: str, fleet: str, as_json: bool) -> None:
+    """Make a token and print it; it cannot be shown again."""
+    made = _run(config, lambda db: accounts.add_token(db, name, role=role, fleet=fleet))
+    click.echo(json.dumps({"name": name, "role": role, "token": made}) if as_json else made)
+
+
+@token.command("revoke")
+@click.argument("name")
+@click.pass_obj
+def token_revoke(config: Path | None, name: str) -> None:
+    """End a token."""
+    _run(config, lambda db: accounts.revoke_token(db, name))
+    click.echo(f"token '{name}' is no longer in force")
+
+
+@token.command("list")
+@AS_JSON
+@click.pass_obj
+def token_list(config: Path | None, as_json: bool) -> None:
+    """List the tokens in force."""
+    _show(_run(config, accounts.list_tokens), as_json)
+
+
+@admin.group()
+def vehicle() -> None:
+    """Vehicles and the tokens with which they send."""
+
+
+@vehicle.command("add")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@FLEET
+@AS_JSON
+@click.pass_obj
+def vehicle_add(config: Path | None, ids: Sequence[str], fleet: str, as_json: bool) -> None:
+    """Register vehicles, or find them, and print a new device token for each.
+
+    With --json one {"vehicle", "token"} per line. Earlier tokens stay in force.
+    """
+    for ident, made in _run(config, lambda db: accounts.add_vehicles(db, ids, fleet=fleet)):
+        click.echo(json.dumps({"vehicle": ident, "token": made}) if as_json else f"{ident} {made}")
+
+
+@vehicle.command("revoke")
+@click.argument("id")
+@click.pass_obj
+def vehicle_revoke(config: Path | None, id: str) -> None:
+    """End every device token of a vehicle; what it sent stays."""
+    count = _run(config, lambda db: accounts.revoke_devices(db, id))
+    if not count:
+        raise click.ClickException(f"vehicle '{id}' has no token in force")
+    click.echo(f"{count} token{'s' if count > 1 else ''} of '{id}' no longer in force")
+
+
+@vehicle.command("list")
+@AS_JSON
+@click.pass_obj
+def vehicle_list(config: Path | None, as_json: bool) -> None:
+    """List all vehicles with their last sign of life."""
+    _show(_run(config, accounts.list_vehicles), as_json)
+
+
+@admin.group()
+def fleet() -> None:
+    """Fleets: who sees whose vehicles."""
+
+
+@fleet.command("add")
+@click.argument("name")
+@click.pass_obj
+def fleet_add(config: Path | None, name: str) -> None:
+    """Add a fleet."""
+    _run(config, lambda db: accounts.add_fleet(db, name))
+    click.echo(f"fleet '{name}' added")
+
+
+@fleet.command("list")
+@AS_JSON
+@click.pass_obj
+def fleet_list(config: Path | None, as_json: bool) -> None:
+    """List all fleets with their number of vehicles."""
+    _show(_run(config, accounts.list_fleets), as_json)
+
+
+def _run(config: Path | None, act: Callable[[Executor], Awaitable[T]]) -> T:
+    async def connected() -> T:
+        connection = await connect(load_cloud_config(config, os.environ).database_url)
+        try:
+            async with connection.transaction():
+                return await act(connection)
+        finally:
+            await connection.close()
+
+    try:
+        return asyncio.run(connected())
+    except asyncpg.UndefinedTableError as error:
+        raise click.ClickException("the database has no schema yet: run 'fleetwire migrate'") from error
+    except CloudError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    if not password:
+        raise click.ClickException("the password is empty")
+    return str(password)
+
+
+def _show(rows: Sequence[asyncpg.Record], as_json: bool) -> None:
+    for row in rows:
+        values = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+        if as_json:
+            click.echo(json.dumps(values))
+        else:
+            click.echo("  ".join("-" if value is None else str(value) for value in values.values()))

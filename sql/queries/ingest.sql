@@ -1,0 +1,33 @@
+-- name: ledger_of_streams
+-- What is known of streams, with the epoch in the same statement: a restored or promoted database has another one.
+SELECT e.epoch, l.vehicle_id, l.stream::text, l.received::text, l.dead::text, l.lost::text, l.next
+FROM (
+    SELECT left(md5(concat_ws('/',
+        (SELECT system_identifier FROM pg_control_system()),
+        CASE WHEN pg_is_in_recovery() THEN 'recovery' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        pg_postmaster_start_time()
+    )), 16) AS epoch
+) e
+LEFT JOIN (
+    unnest($1::int[], $2::uuid[]) AS n (vehicle_id, stream) JOIN ledger l USING (vehicle_id, stream)
+) ON true;
+
+-- name: known_catalogs
+-- Which of these catalogs the fleet has.
+SELECT hash FROM catalogs WHERE fleet_id = $1 AND hash = ANY ($2::text[]);
+
+-- name: add_catalog
+-- A catalog as it was sent.
+INSERT INTO catalogs (fleet_id, hash, body) VALUES ($1, $2, $3::jsonb) ON CONFLICT (fleet_id, hash) DO NOTHING;
+
+-- name: describe_signals
+-- What a catalog says of its signals; the catalog that came last is right.
+INSERT INTO signals (fleet_id, name, unit, min, max, choices)
+SELECT $1, n.name, n.unit, n.min, n.max, n.choices::jsonb
+FROM unnest($2::text[], $3::text[], $4::float8[], $5::float8[], $6::text[]) AS n (name, unit, min, max, choices)
+ORDER BY n.name
+ON CONFLICT (fleet_id, name) DO UPDATE
+SET unit = excluded.unit, min = excluded.min, max = excluded.max, choices = excluded.choices
+WHERE (signals.unit, signals.min, signals.max, signals.choices)
+    IS DISTINCT FROM (excluded.unit, excluded.min, excluded.max, excluded.choices);
