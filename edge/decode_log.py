@@ -11,7 +11,7 @@ from cantools.database.can import Database
 from edge.decoder import Decoder
 from edge.fix import Fix
 from edge.frame import Frame
-from edge.log_file import RecordingCounts, open_binary
+from edge.log_file import open_binary
 from edge.nmea import NmeaParser
 
 CSV_HEADER = "t,channel,message,signal,value\n"
@@ -137,21 +137,6 @@ def seconds(t_ns: int | None) -> str:
     whole, below = divmod(abs(t_ns), 1_000_000_000)
     decimals = f"{below:09d}" if below % 1000 else f"{below // 1000:06d}"
     return f"{'-' if t_ns < 0 else ''}{whole}.{decimals}"
-
-
-def describe(counts: RecordingCounts) -> Iterator[str]:
-    """What a recording held besides good frames in their order, for the person who plays it."""
-    told = (
-        (counts.remote, "remote frames"),
-        (counts.error, "error frames"),
-        (counts.backwards, "frames with a time before that of the frame ahead of them"),
-        (counts.negative, "frames with a time below zero"),
-        (counts.bad, "lines that are no frame"),
-    )
-    yield from (f"{count:,} {what}" for count, what in told if count)
-    if counts.first_bad is not None:
-        yield f"the first line that is no frame: {counts.first_bad}"
-    yield from counts.cut
 
 
 def _csv_cell(text: str) -> str:

@@ -37,6 +37,20 @@ class RecordingCounts:
         if self.first_bad is None:
             self.first_bad = f"{path.name}, line {number}: {text.strip()[:80]!r}"
 
+    def problems(self) -> Iterator[str]:
+        """What there was besides good frames in their order, for the person who plays the recording."""
+        told = (
+            (self.remote, "remote frames"),
+            (self.error, "error frames"),
+            (self.backwards, "frames with a time before that of the frame ahead of them"),
+            (self.negative, "frames with a time below zero"),
+            (self.bad, "lines that are no frame"),
+        )
+        yield from (f"{count:,} {what}" for count, what in told if count)
+        if self.first_bad is not None:
+            yield f"the first line that is no frame: {self.first_bad}"
+        yield from self.cut
+
 
 def open_binary(path: Path) -> BinaryIO:
     """The file's bytes, unpacked where it is gzipped."""

@@ -9,7 +9,7 @@ import click
 from cantools.database.can import Database
 
 from edge.dbc import load_database
-from edge.decode_log import CsvLines, JsonLines, LogDecoder, describe
+from edge.decode_log import CsvLines, JsonLines, LogDecoder
 from edge.drive import is_drive
 from edge.errors import EdgeError
 from edge.recording import Recording, is_nmea_log, open_recording
@@ -81,7 +81,7 @@ def _summary(parts: Iterable[Recording | Path], decoder: LogDecoder) -> Iterator
     frames = sum(recording.counts.frames for recording in recordings)
     yield f"{decoder.values:,} values from {frames:,} frames" if recordings else f"{decoder.values:,} values"
     for recording in recordings:
-        yield from (f"{recording.name}: {line}" for line in describe(recording.counts))
+        yield from (f"{recording.name}: {line}" for line in recording.counts.problems())
     yield from decoder.problems()
     for channel in decoder.unused_channels():
         yield f"channel {channel}: a database was given for it, but no log has it"

@@ -1,0 +1,169 @@
+"""Play recordings and drives to the agent itself, in their own time and without a bus.
+
+Frames carry the time at which they would have been received: when they are due, or at speed 0 when they are taken. A
+replay waits for the one who takes its frames and drops nothing; if it falls behind, it goes on later.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+import structlog
+
+from edge.drive import is_drive, load_drive
+from edge.drive_frames import drive_database, drive_frames
+from edge.frame import Frame
+from edge.frame_source import ReaderCounts
+from edge.recording import Recording, open_recording
+from edge.timeline import UNTIMED_STEP_NS, Timeline
+
+_MOST_AT_ONCE: Final = 500
+_READ_AT_ONCE: Final = 5000
+_TICK_S: Final = 0.002  # frames that are due within it come together
+_TOLERATED_LAG_NS: Final = 250_000_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Clock(Protocol):
+    """The time, and waiting."""
+
+    def time_ns(self) -> int: ...
+
+    def monotonic_ns(self) -> int: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's own."""
+
+    def time_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ReplayReader:
+    """A FrameSource. `speed` 0 is as fast as frames are taken; `log_channel` plays that channel of the log only."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        name: str,
+        speed: float = 1.0,
+        loop: bool = False,
+        log_channel: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = name
+        self.counts = ReaderCounts()
+        self._paths = paths
+        self._speed = speed
+        self._loop = loop
+        self._log_channel = log_channel
+        self._clock = clock or SystemClock()
+        self._timeline = Timeline(longest_gap_s=float("inf"))
+
+    async def __aenter__(self) -> Self:
+        """Raises RecordingError or DriveError for what cannot be played."""
+        self._parts = await asyncio.to_thread(lambda: [_open(path, self.name) for path in self._paths])
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        return None
+
+    async def __aiter__(self) -> AsyncIterator[list[Frame]]:
+        pacer = _Pacer(self._clock, self._speed)
+        before = -1
+        while self._loop or before < 0:
+            before = self.counts.frames
+            self._timeline.begin(self._timeline.last_ns + UNTIMED_STEP_NS)
+            frames = chain.from_iterable(self._parts)
+            while chunk := await asyncio.to_thread(_take, frames):
+                async for batch in self._paced(chunk, pacer):
+                    self.counts.frames += len(batch)
+                    yield batch
+            self._tell_problems()
+            if self.counts.frames == before:
+                return
+
+    async def _paced(self, frames: Iterable[Frame], pacer: "_Pacer") -> AsyncIterator[list[Frame]]:
+        """The frames in lists, each list when its last frame is due."""
+        batch: list[Frame] = []
+        for t_ns, channel, arbitration_id, is_extended, data in frames:
+            if self._log_channel is not None and channel != self._log_channel:
+                continue
+            due_ns = self._timeline.due_ns(t_ns)
+            if len(batch) == _MOST_AT_ONCE or not pacer.is_due(due_ns):
+                if batch:
+                    yield batch
+                batch = []
+                await pacer.wait(due_ns)
+            batch.append(Frame(pacer.stamp_ns(due_ns), self.name, arbitration_id, is_extended, data))
+        if batch:
+            yield batch
+
+    def _tell_problems(self) -> None:
+        for path, part in zip(self._paths, self._parts, strict=True):
+            if not isinstance(part, Recording):
+                continue
+            self.counts.remote += part.counts.remote
+            self.counts.error += part.counts.error
+            for problem in part.counts.problems():
+                _log.warning("recording_problem", bus=self.name, file=path.name, problem=problem)
+
+
+class _Pacer:
+    """When a frame of the replay's own time is due on the clock, and the Unix time that this is."""
+
+    def __init__(self, clock: Clock, speed: float) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._look()
+        self._started_ns = self._now_ns
+
+    def is_due(self, due_ns: int) -> bool:
+        return not self._speed or self._at_ns(due_ns) <= self._now_ns
+
+    async def wait(self, due_ns: int) -> None:
+        """Until the frame is due. One that is late by now moves all that follow."""
+        self._look()
+        if not self._speed:
+            return
+        ahead_ns = self._at_ns(due_ns) - self._now_ns
+        if ahead_ns > 0:
+            await self._clock.sleep(max(ahead_ns / 1e9, _TICK_S))
+            self._look()
+        elif ahead_ns < -_TOLERATED_LAG_NS:
+            self._started_ns -= ahead_ns
+
+    def stamp_ns(self, due_ns: int) -> int:
+        """When the frame was received."""
+        return self._to_unix_ns + (self._at_ns(due_ns) if self._speed else self._now_ns)
+
+    def _at_ns(self, due_ns: int) -> int:
+        return self._started_ns + int(due_ns / self._speed)
+
+    def _look(self) -> None:
+        self._now_ns = self._clock.monotonic_ns()
+        self._to_unix_ns = self._clock.time_ns() - self._now_ns
+
+
+def _open(path: Path, channel: str) -> Iterable[Frame]:
+    if is_drive(path):
+        drive = load_drive(path)
+        return list(drive_frames(drive, drive_database(drive, path), channel=channel))
+    return open_recording(path)
+
+
+def _take(frames: Iterator[Frame]) -> list[Frame]:
+    return list(islice(frames, _READ_AT_ONCE))
