@@ -1,0 +1,169 @@
+"""The spool and what it owes, kept in step: the part of the agent that the sources fill and the uplink empties.
+
+The disk is worked in a thread, one call after the other; `edge.delivery` lives on the event loop. The disk is always at
+least as new as what the delivery believes, so a process that dies between the two loses nothing.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, ParamSpec, TypeVar
+
+import zstandard
+
+from edge.batcher import Draft
+from edge.delivery import Delivery, Plan
+from edge.spool import Loaded, Spool, Stored
+from wire.envelope import Reply, StreamClaim
+from wire.ranges import RangeSet
+
+REQUEST_LEVEL: Final = 3
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class OutboxCounts:
+    """What went through since the start; batches unless the name says otherwise."""
+
+    stored: int = 0
+    samples: int = 0
+    fixes: int = 0
+    settled: int = 0
+    evicted: int = 0
+    lost: int = 0
+    rejected: int = 0
+    reopened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A request that is ready to be sent, and the plan that it carries."""
+
+    plan: Plan
+    body: bytes  # zstd
+
+
+class Outbox:
+    """One vehicle's spool with its delivery. Only one `put` and one exchange at a time."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.counts = OutboxCounts()
+        self.arrived = asyncio.Event()
+        """Set when something was stored; the uplink clears it."""
+        self.settled = asyncio.Event()
+        """Set while everything that was ever stored is settled."""
+        self._spool = spool
+        self._delivery = Delivery(spool.on_disk(), epoch=spool.epoch)
+        self._delivery.opened(spool.stream)
+        self._disk = asyncio.Lock()
+        self._note_settled()
+
+    @property
+    def unsettled(self) -> int:
+        """How many batches on the disk are not settled yet."""
+        return self._delivery.unsettled
+
+    @property
+    def owes_nothing(self) -> bool:
+        """Whether everything that was ever stored is settled, as far as is known here."""
+        return self._delivery.owes_nothing
+
+    @property
+    def used_bytes(self) -> int:
+        """How much of the disk the batches take; not to be asked while a `put` or an exchange is under way."""
+        return self._spool.used_bytes
+
+    def seconds_until_due(self, now_s: float) -> float | None:
+        """See `Delivery.seconds_until_due`."""
+        return self._delivery.seconds_until_due(now_s)
+
+    async def put(self, drafts: Sequence[Draft]) -> None:
+        """Store the drafts in their order; they are durable on return."""
+        if not drafts:
+            return
+        await self._on_disk(self._stored, self._spool.put, drafts)
+        self.counts.samples += sum(draft.sample_count for draft in drafts)
+        self.counts.fixes += sum(len(draft.fixes) for draft in drafts)
+
+    async def prepare(self, now_s: float, *, most_batches: int, most_bytes: int) -> Shipment:
+        """The next request: what is due, as far as it fits, and a claim for every stream that is not settled."""
+        plan = self._delivery.plan(now_s, limit=most_batches)
+
+        def load() -> tuple[Loaded, bytes]:
+            loaded = self._spool.load(plan.batches, max_bytes=most_bytes)
+            return loaded, _body([payload for _, payload in loaded.batches], plan.claims)
+
+        loaded, body = await self._on_disk(self._loaded, load)
+        return Shipment(replace(plan, batches=tuple(key for key, _ in loaded.batches)), body)
+
+    async def replied(self, plan: Plan, reply: Reply, now_s: float) -> bool:
+        """Take the cloud's reply to `plan`. Returns whether anything was taken, settled or refused by it."""
+        before = self._delivery.epoch
+        outcome = self._delivery.replied(plan, reply, now_s)
+        changes = any((outcome.done, outcome.reopened, outcome.lost, outcome.rejected, outcome.forgotten))
+        if changes or self._delivery.epoch != before:
+            await self._on_disk(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
+        counts = self.counts
+        counts.settled += _count(outcome.done.values())
+        counts.reopened += _count(outcome.reopened.values())
+        counts.lost += _count(seqs for _, seqs, _ in outcome.lost)
+        counts.rejected += len(outcome.rejected)
+        self._note_settled()
+        return changes or bool(reply.accepted)
+
+    async def keep_catalog(self, name: str, body: bytes) -> None:
+        """Keep a catalog, for the cloud may ask for it."""
+        await self._on_disk(_nothing, self._spool.keep_catalog, name, body)
+
+    async def catalog(self, name: str) -> bytes | None:
+        """The body of a catalog, None if this vehicle never had it."""
+        return await self._on_disk(_nothing, self._spool.catalog, name)
+
+    def _stored(self, stored: Stored) -> None:
+        self.counts.stored += len(stored.seqs)
+        for seq in stored.seqs:
+            self._delivery.stored(stored.stream, seq)
+        for stream, seqs in stored.evicted.items():
+            self.counts.evicted += len(seqs)
+            self.counts.lost += len(self._delivery.evicted(stream, seqs))
+        self.arrived.set()
+        self._note_settled()
+
+    def _loaded(self, result: tuple[Loaded, bytes]) -> None:
+        for stream, seq in result[0].damaged:
+            self._delivery.damaged(stream, RangeSet.of([seq]))
+            self.counts.lost += 1
+
+    def _note_settled(self) -> None:
+        if self._delivery.owes_nothing:
+            self.settled.set()
+        else:
+            self.settled.clear()
+
+    async def _on_disk(self, note: Callable[[T], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in a thread and `note` its result. A cancelled caller leaves only when both are done."""
+        async with self._disk:
+            task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+            try:
+                await asyncio.shield(task)
+            finally:
+                await asyncio.wait([task])
+                if task.exception() is None:
+                    note(task.result())
+            return task.result()
+
+
+def _body(payloads: Sequence[bytes], claims: Sequence[StreamClaim]) -> bytes:
+    streams = json.dumps([claim.model_dump(mode="json") for claim in claims], separators=(",", ":")).encode()
+    envelope = b'{"batches":[' + b",".join(payloads) + b'],"streams":' + streams + b"}"
+    return zstandard.ZstdCompressor(level=REQUEST_LEVEL, write_checksum=True).compress(envelope)
+
+
+def _nothing(_: object) -> None:
+    """There is nothing to note."""
+
+
+def _count(sets: Iterable[RangeSet]) -> int:
+    return sum(len(seqs) for seqs in sets)
