@@ -150,15 +150,12 @@ class Embedded:
 
 
 class Supervisor:
-    """Owner of the units and of one watching task each.
+    """Owner of the units and of one watching task each."""
 
-    `on_change` is called after a unit was restarted and is ready again.
-    """
-
-    def __init__(self, *, say: Say, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, *, say: Say) -> None:
         self.pids: dict[str, int] = {}
         self._say = say
-        self._on_change = on_change
+        self._on_change: Callable[[], object] = lambda: None
         self._units: list[Unit] = []
         self._watchers: dict[str, asyncio.Task[None]] = {}
 
@@ -168,15 +165,22 @@ class Supervisor:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def start(self, unit: Unit) -> None:
-        """Start a unit, wait until it is ready, and keep it from then on. Raises CloudError when it does not start."""
-        self._units.append(unit)
-        self.pids[unit.name] = await unit.start()
-        await unit.until_ready()
-        self._watchers[unit.name] = asyncio.create_task(self._keep(unit), name=f"keep {unit.name}")
+    async def start(self, *units: Unit) -> None:
+        """Start units, wait until all are ready, keep them from then on. Raises CloudError when one does not start."""
+        for unit in units:
+            self._units.append(unit)
+            self.pids[unit.name] = await unit.start()
+        for unit in units:
+            await unit.until_ready()
+            self._watchers[unit.name] = asyncio.create_task(self._keep(unit), name=f"keep {unit.name}")
 
-    async def run(self) -> None:
-        """Until cancelled, or until a watching task fails, which is a defect."""
+    async def run(self, on_change: Callable[[], object]) -> None:
+        """Until cancelled, or until a watching task fails, which is a defect.
+
+        `on_change` is called now, and after a unit was restarted and is ready again.
+        """
+        self._on_change = on_change
+        on_change()
         await asyncio.gather(*self._watchers.values())
 
     async def stop(self) -> None:

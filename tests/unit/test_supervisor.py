@@ -27,14 +27,14 @@ def child(tmp_path: Path, name: str, program: str = SLEEPER, *, stop_within_s: f
 
 
 class Listener:
-    """Collects what the supervisor says and lets a test wait for a change."""
+    """Collects what the supervisor says and lets a test wait for the changes it reports."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.changed = asyncio.Event()
+        self.changes: asyncio.Queue[None] = asyncio.Queue()
 
     def supervisor(self) -> Supervisor:
-        return Supervisor(say=self.lines.append, on_change=self.changed.set)
+        return Supervisor(say=self.lines.append)
 
 
 async def test_killed_child_is_restarted_and_said(tmp_path: Path) -> None:
@@ -42,8 +42,11 @@ async def test_killed_child_is_restarted_and_said(tmp_path: Path) -> None:
     async with listener.supervisor() as supervisor, asyncio.timeout(20):
         await supervisor.start(child(tmp_path, "writer"))
         first = supervisor.pids["writer"]
+        running = asyncio.create_task(supervisor.run(lambda: listener.changes.put_nowait(None)))
+        await listener.changes.get()
         os.kill(first, signal.SIGKILL)
-        await listener.changed.wait()
+        await listener.changes.get()
+        running.cancel()
         assert supervisor.pids["writer"] != first
         assert identify(supervisor.pids["writer"]) is not None
     assert listener.lines[0] == f"writer (pid {first}) was ended by SIGKILL; starting it again"

@@ -1,0 +1,142 @@
+"""The cloud's processes on one machine: their ports, the administrator, and how each is run."""
+
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from cloud import accounts
+from cloud.config import CloudConfig
+from cloud.database import Executor, connect
+from cloud.errors import AccountError, PortTaken
+from cloud.private_file import read_private, write_private
+from cloud.services.ports import next_free_port, port_is_free
+from cloud.supervisor import Order, Probe, Say
+
+TOKEN_NAME = "fleetwire up"
+_PORT_KEYS = ("web_port", "ingest_port", "writer_port")
+
+
+@dataclass(frozen=True)
+class Admin:
+    user: str
+    password: str
+    token: str
+
+
+def choose_ports(config: CloudConfig, say: Say) -> CloudConfig:
+    """The settings with ports that are free: a default one that is taken moves on, one that was set is PortTaken."""
+    ports: dict[str, int] = {}
+    for key in _PORT_KEYS:
+        port: int = getattr(config, key)
+        if port and not port_is_free(port, config.host):
+            if config.was_set(key):
+                raise PortTaken(config.host, port)
+            defaults = frozenset(getattr(config, other) for other in _PORT_KEYS)
+            moved = next_free_port(port + 1, taken=defaults | frozenset(ports.values()), host=config.host)
+            say(f"port {port} is in use by another program; {key.removesuffix('_port')} takes {moved}")
+            port = moved
+        ports[key] = port or next_free_port(20_000, taken=frozenset(ports.values()), host=config.host)
+    return config.model_copy(update=ports)
+
+
+def address(config: CloudConfig, port: int) -> str:
+    """Without a final slash."""
+    return f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
+
+
+def cloud_orders(config: CloudConfig, environ: Mapping[str, str]) -> list[Order]:
+    """Writer, ingest and web; stopped in reverse, so that the writer still stores what ingest took."""
+    settings = {
+        "FLEETWIRE_HOME": str(config.home),
+        "FLEETWIRE_DATABASE_URL": config.database_url,
+        "FLEETWIRE_REDIS_URL": config.redis_url,
+        **({"FLEETWIRE_MQTT_URL": config.mqtt_url} if config.mqtt_url else {}),
+        **{f"FLEETWIRE_{key.upper()}": str(getattr(config, key)) for key in _PORT_KEYS},
+    }
+    return [
+        Order(
+            name,
+            fleetwire_argv(name),
+            log=config.home / "logs" / f"{name}.log",
+            env={**environ, **settings},
+            ready=answers_ready(address(config, port)),
+        )
+        for name, port in (("writer", config.writer_port), ("ingest", config.ingest_port), ("web", config.web_port))
+    ]
+
+
+def fleetwire_argv(*arguments: str) -> list[str]:
+    """The command line of this very installation."""
+    return [sys.executable, "-m", "fleetwire", *arguments]
+
+
+def answers_ready(base: str) -> Probe:
+    """Whether GET /readyz says yes."""
+
+    async def probe() -> bool:
+        timeout = aiohttp.ClientTimeout(total=3)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{base}/readyz") as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    return probe
+
+
+async def ensure_admin(database_url: str, home: Path, say: Say) -> Admin:
+    """The administrator and an API token, as remembered in the home's secrets; made where they do not hold."""
+    path = home / "secrets" / "admin.json"
+    known = read_private(path)
+    user, password = known.get("user", "admin"), known.get("password") or secrets.token_urlsafe(12)
+    token = known.get("token", "")
+    write_private(path, {"user": user, "password": password, "token": token})
+    connection = await connect(database_url)
+    try:
+        await _ensure_user(connection, user, password, say)
+        if not token or await accounts.api_token(connection, token) is None:
+            token = await _new_token(connection)
+            write_private(path, {"user": user, "password": password, "token": token})
+    finally:
+        await connection.close()
+    return Admin(user, password, token)
+
+
+async def ensure_device_tokens(database_url: str, path: Path, vehicles: list[str]) -> dict[str, str]:
+    """A device token that holds for each vehicle; those remembered at `path` are used again."""
+    known: dict[str, str] = read_private(path)
+    connection = await connect(database_url)
+    try:
+        missing = []
+        for vehicle in vehicles:
+            device = await accounts.device(connection, known.get(vehicle, ""))
+            if device is None or device.vehicle != vehicle:
+                missing.append(vehicle)
+        if missing:
+            known |= dict(await accounts.add_vehicles(connection, missing))
+            write_private(path, known)
+    finally:
+        await connection.close()
+    return {vehicle: known[vehicle] for vehicle in vehicles}
+
+
+async def _ensure_user(db: Executor, user: str, password: str, say: Say) -> None:
+    if await accounts.authenticate(db, user, password) is not None:
+        return
+    try:
+        await accounts.add_user(db, user, password, role="admin")
+    except AccountError:
+        await accounts.set_password(db, user, password)
+        say(f"the password of {user} was another; it is set back to the one in secrets/admin.json")
+
+
+async def _new_token(db: Executor) -> str:
+    try:
+        return await accounts.add_token(db, TOKEN_NAME, role="admin")
+    except AccountError:  # one of that name is in force, but nobody knows it any more
+        await accounts.revoke_token(db, TOKEN_NAME)
+        return await accounts.add_token(db, TOKEN_NAME, role="admin")
