@@ -32,16 +32,6 @@ def vehicle_state(now_ms: int, *, seen_ms: int | None, driven_ms: int | None, en
     return "parked"
 
 
-def state_lasts_until(now_ms: int, *, seen_ms: int | None, driven_ms: int | None, engine_ms: int | None) -> int | None:
-    """The first ms after `now_ms` at which the state may differ without new data; None: never."""
-    ends = (
-        (seen_ms, OFFLINE_AFTER_MS),
-        (driven_ms, RECENT_MS),
-        (engine_ms, OFFLINE_AFTER_MS),
-    )
-    return min((at + after + 1 for at, after in ends if at is not None and at + after >= now_ms), default=None)
-
-
 def is_engine_speed(signal: str) -> bool:
     """Whether a signal's name, `[bus:]Message.Signal[@SA]`, says that it is the engine's speed."""
     if _AGGREGATE.search(signal):
