@@ -24,6 +24,8 @@ _MOST_AT_ONCE: Final = 500
 _READ_AT_ONCE: Final = 5000
 _TICK_S: Final = 0.002  # frames that are due within it come together
 _TOLERATED_LAG_NS: Final = 250_000_000
+_CLOCK_STEP_NS: Final = 1_000_000
+_LONGEST_GAP_S: Final = 60.0  # a longer pause in the recording is not waited for
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +73,7 @@ class ReplayReader:
         self._loop = loop
         self._log_channel = log_channel
         self._clock = clock or SystemClock()
-        self._timeline = Timeline(longest_gap_s=float("inf"))
+        self._timeline = Timeline(longest_gap_s=_LONGEST_GAP_S)
 
     async def __aenter__(self) -> Self:
         """Raises RecordingError or DriveError for what cannot be played."""
@@ -128,6 +130,7 @@ class _Pacer:
     def __init__(self, clock: Clock, speed: float) -> None:
         self._clock = clock
         self._speed = speed
+        self._to_unix_ns = 0
         self._look()
         self._started_ns = self._now_ns
 
@@ -155,7 +158,9 @@ class _Pacer:
 
     def _look(self) -> None:
         self._now_ns = self._clock.monotonic_ns()
-        self._to_unix_ns = self._clock.time_ns() - self._now_ns
+        to_unix_ns = self._clock.time_ns() - self._now_ns
+        if abs(to_unix_ns - self._to_unix_ns) > _CLOCK_STEP_NS:  # less is the time between the two readings
+            self._to_unix_ns = to_unix_ns
 
 
 def _open(path: Path, channel: str) -> Iterable[Frame]:
