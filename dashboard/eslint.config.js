@@ -15,6 +15,9 @@ export default tseslint.config(
     rules: {
       ...reactHooks.configs.recommended.rules,
       '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true, argsIgnorePattern: '^_' }],
+      // Only matters to the React Compiler, which is not used.
+      'react-hooks/incompatible-library': 'off',
       'no-console': 'error',
       eqeqeq: 'error',
       'import/no-cycle': 'error',

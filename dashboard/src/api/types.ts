@@ -1,37 +1,12 @@
-import type { Position, VehicleState } from '@/lib/live/protocol';
+// Names for the generated shapes of docs/api.md that the pages use.
+import type { components } from './schema';
 
-export interface Session {
-  user: string;
-  role: string;
-}
+type Schemas = components['schemas'];
 
-export interface Vehicle {
-  id: string;
-  name: string;
-  state: VehicleState;
-  last_seen: number | null;
-  position: Position | null;
-}
-
-export interface SignalInfo {
-  name: string;
-  unit: string;
-  min: number | null;
-  max: number | null;
-  choices: Record<string, string> | null;
-}
-
-export interface SeriesColumns {
-  unit: string;
-  t: number[];
-  min: (number | null)[];
-  max: (number | null)[];
-  mean: (number | null)[];
-  n: number[];
-}
-
-export interface TrackFeature {
-  type: 'Feature';
-  geometry: { type: 'LineString'; coordinates: number[][] };
-  properties: { vehicle: string; from: string; to: string; times: number[]; speeds: (number | null)[] };
-}
+export type Session = Schemas['Session'];
+export type Vehicle = Schemas['Vehicle'];
+export type SignalInfo = Schemas['Signal'];
+export type SignalList = Schemas['Signals'];
+export type Series = Schemas['Series'];
+export type Buckets = Schemas['Buckets'];
+export type Track = Schemas['Track'];

@@ -14,6 +14,7 @@ import { AppShell } from './AppShell';
 import { NotFoundPage, RouteError } from './fallbacks';
 import { parseSearch, stringifySearch } from './search-params';
 import { SignInRoute } from './SignInRoute';
+import { VehicleLayout } from './VehicleLayout';
 
 interface RouterContext {
   readonly queryClient: QueryClient;
@@ -53,22 +54,29 @@ const fleetRoute = createRoute({
   component: lazyRouteComponent(() => import('./FleetRoute'), 'FleetRoute'),
 });
 
-const vehicleRoute = createRoute({
+const vehicleLayoutRoute = createRoute({
   getParentRoute: () => signedInRoute,
   path: 'vehicles/$vehicleId',
+  component: VehicleLayout,
+});
+
+const vehicleRoute = createRoute({
+  getParentRoute: () => vehicleLayoutRoute,
+  path: '/',
+  validateSearch: (params: Params) => pick(params, ['charts', 'minutes']),
   component: lazyRouteComponent(() => import('./VehicleRoute'), 'VehicleRoute'),
 });
 
 const trackRoute = createRoute({
-  getParentRoute: () => signedInRoute,
-  path: 'vehicles/$vehicleId/track',
+  getParentRoute: () => vehicleLayoutRoute,
+  path: 'track',
   validateSearch: (params: Params) => pick(params, ['from', 'to']),
   component: lazyRouteComponent(() => import('./TrackRoute'), 'TrackRoute'),
 });
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
-  signedInRoute.addChildren([fleetRoute, vehicleRoute, trackRoute]),
+  signedInRoute.addChildren([fleetRoute, vehicleLayoutRoute.addChildren([vehicleRoute, trackRoute])]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient) {

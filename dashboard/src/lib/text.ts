@@ -124,6 +124,7 @@ export const text = {
     noMatchTitle: 'No signal matches',
     columns: { chart: 'Chart', name: 'Signal', value: 'Value', unit: 'Unit', age: 'Age' },
     chart: (name: string) => `Chart ${name}`,
+    noMessage: 'Other signals',
     onBus: (bus: string) => `bus ${bus}`,
     fromSource: (address: string) => `source ${address}`,
     full: (most: number) => `At most ${most} charts at once`,

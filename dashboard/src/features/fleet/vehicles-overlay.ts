@@ -1,7 +1,7 @@
 import type { FeatureCollection, Point } from 'geojson';
 import type { GeoJSONSource, Map as MapLibre, MapLayerMouseEvent } from 'maplibre-gl';
 import { LABEL_FONT } from '@/lib/map/base-style';
-import { cssColor } from '@/lib/map/css-color';
+import { cssColor } from '@/lib/css-color';
 import type { MapOverlay } from '@/lib/map/overlay';
 import { addVehicleIcons } from '@/lib/map/vehicle-icons';
 import type { VehicleProperties } from './fleet-geojson';

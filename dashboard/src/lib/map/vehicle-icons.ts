@@ -1,7 +1,7 @@
 import type { Map as MapLibre } from 'maplibre-gl';
 import { VEHICLE_STATES } from '../live/protocol';
 import type { VehicleState } from '../live/protocol';
-import { cssColor } from './css-color';
+import { cssColor } from '../css-color';
 
 const SIZE = 34;
 const PIXEL_RATIO = 3;
