@@ -156,6 +156,14 @@ class Bus:
     async def ping(self) -> None:
         await _answer(self._redis.ping())
 
+    async def settings(self, *names: str) -> dict[str, str]:
+        """What the server is set to; empty where it does not tell, as some managed ones."""
+        try:
+            found = await _answer(self._redis.config_get(*names))
+        except ResponseError:
+            return {}
+        return {_text(name): _text(value) for name, value in found.items()}
+
     async def _read(self, shards: Sequence[int], after: str, *, count: int, block_ms: int | None) -> list[Delivery]:
         by_key = {f"tm:{{{shard:02d}}}".encode(): shard for shard in shards}
         if not by_key:
@@ -209,6 +217,10 @@ async def _answer(command: "Awaitable[_T] | Any") -> Any:
         raise
     except (RedisError, OSError) as error:
         raise BusDown(f"Redis does not answer: {error}") from error
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _delivery(shard: int, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Delivery:

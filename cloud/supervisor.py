@@ -103,7 +103,9 @@ class Child:
 
     async def ended(self) -> str:
         assert self._process is not None
-        return describe_end(await self._process.wait())
+        status = await self._process.wait()
+        self._kill_group()
+        return describe_end(status)
 
     async def stop(self) -> None:
         process = self._process
@@ -118,6 +120,13 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        """What the process started and did not end itself."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _tail(self) -> str:
         lines = self._order.log.read_text(errors="replace").splitlines()[-5:]

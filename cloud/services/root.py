@@ -70,15 +70,25 @@ def _install_tools(say: Say) -> None:
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     if not shutil.which("apt-get"):
         raise ServiceError(f"{' and '.join(missing)} not found, and this is no Debian-like system: {WITH_DOCKER}")
-    if os.geteuid() != 0:
+    become = _become_root()
+    if become is None:
         raise ServiceError(f"{' and '.join(missing)} missing; install once with: sudo {shlex.join(command)}")
     say(f"installing {', '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(command, env=environment, capture_output=True, check=False).returncode:
-        subprocess.run(["apt-get", "update"], env=environment, capture_output=True, check=False)
-        again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if subprocess.run([*become, *command], env=environment, capture_output=True, check=False).returncode:
+        subprocess.run([*become, "apt-get", "update"], env=environment, capture_output=True, check=False)
+        again = subprocess.run([*become, *command], env=environment, capture_output=True, text=True, check=False)
         if again.returncode:
             raise ServiceError(f"'{shlex.join(command)}' failed:\n{again.stderr.strip()}")
+
+
+def _become_root() -> list[str] | None:
+    """What to put before a command; None where a password would be asked for."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") and not subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
+        return ["sudo", "-n"]
+    return None
 
 
 def _unpack(root: Path, say: Say) -> None:

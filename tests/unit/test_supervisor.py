@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.services.processes import identify, is_alive
+from cloud.services.processes import identify, is_alive, wait_gone
 from cloud.supervisor import Child, ChildFailed, Order, Supervisor, describe_end, restart_delay_s
 
 WAIT = "; open(OUT, 'a').write('up'); time.sleep(60)"
@@ -74,6 +74,21 @@ async def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         process = identify(supervisor.pids["deaf"])
     assert process is not None
     assert not is_alive(process)
+
+
+async def test_what_a_child_leaves_behind_is_ended_too(tmp_path: Path) -> None:
+    """A child that is killed cannot end its own processes."""
+    pid_file = tmp_path / "grandchild"
+    program = (
+        f"import subprocess; p = subprocess.Popen(['sleep', '60']); open({str(pid_file)!r}, 'w').write(str(p.pid))"
+    )
+    async with Listener().supervisor() as supervisor:
+        await supervisor.start(child(tmp_path, "parent", program + "; import time" + WAIT))
+        grandchild = identify(int(pid_file.read_text()))
+        os.kill(supervisor.pids["parent"], signal.SIGKILL)
+    assert grandchild is not None
+    async with asyncio.timeout(10):
+        await wait_gone(grandchild)
 
 
 async def test_child_that_ends_while_starting_is_an_error_with_its_last_words(tmp_path: Path) -> None:
