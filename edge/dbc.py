@@ -86,7 +86,7 @@ def _ns_without_bs(lines: list[str]) -> bool:
     if start is None:
         return False
     section = next((found[1] for line in lines[start + 1 :] if (found := _SECTION_AFTER_NS.match(line))), None)
-    return section != "BS_"
+    return section == "BO_"  # cantools finds the block's end by the colon of BS_ or BU_
 
 
 def _line_of(lines: list[str], problem: str) -> int | None:
