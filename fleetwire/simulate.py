@@ -16,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from simulator.bus_out import BusPlan
+    from simulator.fleet import FleetCounts
     from simulator.replay import Progress
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -140,6 +141,44 @@ def replay(files: tuple[Path, ...], **settings: Any) -> None:
             click.echo(err=True)
         for line in summary(played, progress, bus=bus, gps=gps):
             click.echo(line, err=True)
+
+
+@simulate.command()
+@click.option("--vehicles", type=click.IntRange(1), help="How many of the file's vehicles; all when not given.")
+@click.option("--ingest", required=True, metavar="URL", help="Where to: http://127.0.0.1:8081")
+@click.option("--tokens", required=True, type=FILE, help='One {"vehicle","token"} a line.')
+@click.option(
+    "--home", default="fleet", show_default=True, type=click.Path(path_type=Path), help="Folder of the spools."
+)
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="About 100 vehicles each.")
+@click.option("--seed", default=1, show_default=True, help="Who drives where, and how.")
+@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.1, 100), help="Of the vehicles' time.")
+def fleet(tokens: Path, vehicles: int | None, **settings: Any) -> None:
+    """Run many vehicles through the agent's own batcher, spool and uplink.
+
+    Each drives its road there and back, with stops, and sends a position and about 25 samples a second, in batches of
+    two seconds. Whatever is not settled when it ends, or is killed, waits in its spool for the next start.
+
+    \b
+    for n in 1 2 3; do fleetwire admin vehicle add van-$n --json; done > tokens.jsonl
+    fleetwire simulate fleet --vehicles 3 --ingest http://127.0.0.1:8081 --tokens tokens.jsonl --home /tmp/fleet
+    """
+    from simulator.fleet_plan import plan_fleet, read_tokens
+    from simulator.fleet_processes import run_plans
+
+    if not settings["ingest"].startswith(("http://", "https://")):
+        raise click.UsageError(f"--ingest {settings['ingest']!r} is not an address such as http://127.0.0.1:8081.")
+    with spoken_errors():
+        run_plans(plan_fleet(read_tokens(tokens, vehicles=vehicles), **settings), report=report_fleet)
+
+
+def report_fleet(counts: FleetCounts) -> None:
+    """One line a minute."""
+    line = f"{counts.vehicles} vehicles: {counts.samples:,} samples, {counts.fixes:,} positions stored"
+    line += f"; {counts.settled:,} batches settled, {counts.unsettled:,} to go"
+    if counts.failures:
+        line += f"; {counts.failures:,} requests failed"
+    click.echo(line, err=True)
 
 
 @contextmanager
