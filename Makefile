@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-# `make run DRIVE=recording.mf4 DBC="a.dbc b.dbc"` plays your own recording; VEHICLES sets the size of the demo fleet.
+# `make run DRIVE="1.mf4 2.mf4" DBC="a.dbc b.dbc"` plays your own recording instead of the demo of VEHICLES vehicles.
 DRIVE ?=
 DBC ?=
 VEHICLES ?= 25
@@ -16,7 +16,7 @@ SOURCES := $(shell find $(DASHBOARD)/src $(DASHBOARD)/index.html $(DASHBOARD)/vi
 .PHONY: run test lint bench picture setup dashboard requirements
 
 run: setup dashboard
-	@exec $(BIN)/fleetwire up --demo --vehicles $(VEHICLES) $(if $(DRIVE),--drive "$(DRIVE)") $(foreach file,$(DBC),--dbc "$(file)")
+	@exec $(BIN)/fleetwire up $(if $(DRIVE),$(DRIVE:%=--drive %) $(DBC:%=--dbc %),--demo --vehicles $(VEHICLES))
 
 test: lint dashboard
 	@deploy/ensure-packages chromium mmdebstrap bubblewrap
