@@ -51,9 +51,9 @@ class Bus:
 
     async def __aenter__(self) -> Self:
         self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
-        self._admit, self._done, self._lease, self._release = (
+        self._admit, self._done, self._group, self._lease, self._release = (
             self._redis.register_script((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8"))
-            for name in ("admit", "done", "lease", "release")
+            for name in ("admit", "done", "group", "lease", "release")
         )
         return self
 
@@ -174,17 +174,9 @@ class Bus:
                 found = await _answer(self._redis.xreadgroup(GROUP, CONSUMER, streams, count=count, block=block_ms))
             except _NoGroup:
                 for key in by_key:
-                    await self._make_group(key)
+                    await _answer(self._group([key], [GROUP]))
                 continue
             return [_delivery(by_key[key], *entry) for key, entries in found or () for entry in entries]
-
-    async def _make_group(self, key: bytes) -> None:
-        # At 0: what was queued before the group was there must be read too.
-        try:
-            await _answer(self._redis.xgroup_create(key, GROUP, id="0", mkstream=True))
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
 
 
 class _NoGroup(Exception):

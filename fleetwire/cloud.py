@@ -2,32 +2,18 @@
 
 import asyncio
 import os
-import secrets
-import time
 from collections.abc import Callable
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from pathlib import Path
 from typing import Any
 
 import click
-from aiohttp import web
 
 from cloud import migrations, runtime
-from cloud.bus import Bus
 from cloud.config import CloudConfig, load_cloud_config
-from cloud.database import QUICK_S, inspect, make_pool, ping
 from cloud.errors import CloudError
-from cloud.ingest.app import IngestApi
-from cloud.ingest.catalogs import Catalogs
-from cloud.ingest.devices import Devices
-from cloud.ingest.ledgers import LedgerReader
-from cloud.ingest.metrics import IngestMetrics
-from cloud.ingest.service import Ingest
-from cloud.store import Store
-from cloud.writer.committer import Committer, until_usable
-from cloud.writer.leases import Leases
-from cloud.writer.metrics import WriterMetrics
-from cloud.writer.service import Writer
+from cloud.ingest import process as ingest_process
+from cloud.writer import process as writer_process
 
 
 def with_config(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,7 +54,7 @@ def ingest(config: CloudConfig) -> None:
     POST /v1/events           flat JSON, for devices without a spool
     /healthz /readyz /metrics
     """
-    runtime.run(partial(_ingest, config))
+    runtime.run(lambda stop: ingest_process.run(config, stop, click.echo))
 
 
 @click.command()
@@ -79,60 +65,4 @@ def writer(config: CloudConfig) -> None:
     Any number of writers may run: each shard has one of them, and another takes over when that one is gone.
     Health and metrics are on a port of their own (writer_port).
     """
-    runtime.run(partial(_writer, config))
-
-
-async def _ingest(config: CloudConfig, stop: asyncio.Event) -> None:
-    registry = runtime.make_registry()
-    metrics = IngestMetrics(registry)
-    async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=8, name="ingest") as pool:
-        ledgers = LedgerReader(pool)
-        service = Ingest(bus, ledgers, Catalogs(pool), Store(pool), metrics, shards=config.shards)
-        devices = Devices(pool, now_s=time.monotonic)
-        app = IngestApi(
-            service, devices, metrics, body_bytes=config.body_bytes, plain_bytes=config.plain_bytes
-        ).make_app()
-        runtime.add_health(app, {"redis": bus.ping, "postgresql": partial(ping, pool)}, registry)
-        async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(ledgers.run(), name="ledgers")
-            async with runtime.serve(
-                app,
-                host=config.host,
-                port=config.ingest_port,
-                fixed=config.was_set("ingest_port"),
-                auto_decompress=False,
-            ) as address:
-                click.echo(f"ingest is ready on {address}")
-                await stop.wait()
-            reading.cancel()
-
-
-async def _writer(config: CloudConfig, stop: asyncio.Event) -> None:
-    registry = runtime.make_registry()
-    metrics = WriterMetrics(registry)
-    async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=4, name="writer") as pool:
-        if not await until_usable(partial(_inspect, pool), stop=stop):
-            return
-        leases = Leases(bus, range(config.shards), owner=secrets.token_hex(8))
-        committer = Committer(Store(pool), metrics, stop=stop)
-        service = Writer(
-            bus, leases, committer, metrics, group_samples=config.group_samples, group_age_ms=config.group_age_ms
-        )
-        app = web.Application()
-        runtime.add_health(app, {"redis": bus.ping, "postgresql": partial(ping, pool)}, registry)
-        async with (
-            runtime.serve(
-                app, host=config.host, port=config.writer_port, fixed=config.was_set("writer_port")
-            ) as address,
-            asyncio.TaskGroup() as tasks,
-        ):
-            renewing = tasks.create_task(leases.run(), name="leases")
-            click.echo(f"writer is ready, metrics on {address}/metrics")
-            await service.run(stop)
-            renewing.cancel()
-            await leases.release()
-
-
-async def _inspect(pool: Any) -> None:
-    async with pool.acquire(timeout=QUICK_S) as connection:
-        await inspect(connection)
+    runtime.run(lambda stop: writer_process.run(config, stop, click.echo))

@@ -61,8 +61,7 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
     with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
         plain: bytes = reader.read(limit + 1)
-    size = zstandard.frame_content_size(body)
-    if 0 <= len(plain) < size:
+    if len(plain) <= limit and len(plain) < zstandard.frame_content_size(body):
         raise EOFError("it ends too early")
     return plain
 

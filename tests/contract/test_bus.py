@@ -26,8 +26,14 @@ class Subject:
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.services)])
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "memory":
+def server(request: pytest.FixtureRequest) -> str | None:
+    """The address of a Redis, or None for the bus in memory."""
+    return request.getfixturevalue("redis_server") if request.param == "redis" else None
+
+
+@pytest.fixture
+async def subject(server: str | None) -> AsyncIterator[Subject]:
+    if server is None:
         memory = MemoryBus()
 
         async def wipe_memory() -> None:
@@ -35,11 +41,10 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
         yield Subject(memory, wipe_memory)
         return
-    url = request.getfixturevalue("redis_url")
-    async with Redis.from_url(url) as redis, Bus(url) as bus:
+    async with Redis.from_url(server) as redis, Bus(server) as bus:
 
         async def wipe_redis() -> None:
-            await redis.flushdb()
+            await redis.flushall()
 
         await wipe_redis()
         yield Subject(bus, wipe_redis)
