@@ -27,7 +27,7 @@ export function valueAxis(format: (value: number) => string): uPlot.Axis {
     ticks: { show: false },
     size: 58,
     gap: 6,
-    space: 34,
+    space: 24,
     values: (_, values) => values.map(format),
   };
 }

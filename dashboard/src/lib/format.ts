@@ -8,12 +8,11 @@ const clockShort = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2
 
 export const NOTHING = '–';
 
-/** A signal's value: whole numbers as they are, others to six significant digits, very large and small ones with an exponent. */
+/** A signal's value: every digit before the point, others up to six significant ones, an exponent beyond. */
 export function formatValue(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e9 || size < 1e-4)) return value.toExponential(3);
-  return String(Number(value.toPrecision(6)));
+  if (size >= 1e15 || (size > 0 && size < 1e-4)) return value.toExponential(3);
+  return String(Number(size >= 1e5 ? value.toFixed(0) : value.toPrecision(6)));
 }
 
 /** "now", "12 s", "3 min", "5 h", "2 d". A clock that is slightly ahead reads as "now". */

@@ -1,17 +1,32 @@
-import type { Map as MapLibre } from 'maplibre-gl';
+import { useQuery } from '@tanstack/react-query';
 import { Maximize } from 'lucide-react';
+import type { Map as MapLibre } from 'maplibre-gl';
 import { useEffect, useRef, useState } from 'react';
 import { Button } from '@/components/Button/Button';
 import { MapCanvas } from '@/components/MapCanvas/MapCanvas';
 import type { FleetStore } from '@/lib/live/fleet-store';
 import { useLive } from '@/lib/live/live';
+import { TrailOverlay } from '@/lib/map/trail-overlay';
 import { perf } from '@/lib/perf';
 import { text } from '@/lib/text';
+import { trailQuery } from '@/lib/track/track-api';
+import { Trail } from '@/lib/track/trail';
 import { fleetBounds, fleetGeoJson } from './fleet-geojson';
 import styles from './FleetMap.module.css';
 import { VehiclesOverlay } from './vehicles-overlay';
 
 const CLOSE_ZOOM = 11;
+const TRAIL_MIN = 30;
+/** Room for the card, which lies over the lower half of a narrow map. */
+const CARD_HEIGHT = 330;
+const NARROW = 760;
+
+function createLayers() {
+  const trail = new Trail();
+  const trailOverlay = new TrailOverlay(trail);
+  const overlay = new VehiclesOverlay();
+  return { overlay, trail, trailOverlay, overlays: [trailOverlay, overlay] };
+}
 
 interface FleetMapProps {
   readonly selectedId: string | undefined;
@@ -22,8 +37,7 @@ interface FleetMapProps {
 export function FleetMap({ selectedId, onSelect }: FleetMapProps) {
   const { fleet } = useLive();
   const [map, setMap] = useState<MapLibre | null>(null);
-  const [overlay] = useState(() => new VehiclesOverlay());
-  const [overlays] = useState(() => [overlay]);
+  const [{ overlay, trail, trailOverlay, overlays }] = useState(createLayers);
   const select = useRef(onSelect);
   useEffect(() => {
     select.current = onSelect;
@@ -45,11 +59,30 @@ export function FleetMap({ selectedId, onSelect }: FleetMapProps) {
   }, [map, overlay, fleet]);
 
   useEffect(() => {
-    if (map === null) return;
+    if (map === null) return undefined;
     overlay.select(selectedId);
-    const position = selectedId === undefined ? null : fleet.find(selectedId)?.position;
-    if (position) goTo(map, [position.lon, position.lat]);
-  }, [map, overlay, fleet, selectedId]);
+    trail.clear();
+    trailOverlay.refresh();
+    if (selectedId === undefined) return undefined;
+    let isShown = false;
+    const follow = () => {
+      const position = fleet.find(selectedId)?.position;
+      if (!position) return;
+      trail.add(position.t, [position.lon, position.lat]);
+      trailOverlay.refresh();
+      if (!isShown) goTo(map, [position.lon, position.lat]);
+      isShown = true;
+    };
+    follow();
+    return fleet.subscribe(follow);
+  }, [map, overlay, trail, trailOverlay, fleet, selectedId]);
+
+  const stored = useQuery({ ...trailQuery(selectedId ?? '', TRAIL_MIN), enabled: selectedId !== undefined }).data;
+  useEffect(() => {
+    if (map === null || stored === undefined || selectedId === undefined) return;
+    trail.load(stored);
+    trailOverlay.refresh();
+  }, [map, trail, trailOverlay, stored, selectedId]);
 
   return (
     <MapCanvas
@@ -86,6 +119,10 @@ function fit(map: MapLibre, fleet: FleetStore, { animate }: { readonly animate: 
 }
 
 function goTo(map: MapLibre, center: [number, number]): void {
-  const isInView = map.getBounds().contains(center) && map.getZoom() >= CLOSE_ZOOM - 1;
-  if (!isInView) map.easeTo({ center, zoom: Math.max(map.getZoom(), CLOSE_ZOOM) });
+  const { clientWidth, clientHeight } = map.getContainer();
+  const bottom = clientWidth <= NARROW ? Math.min(CARD_HEIGHT, clientHeight / 2) : 0;
+  const { y } = map.project(center);
+  const isInView = map.getBounds().contains(center) && y < clientHeight - bottom && map.getZoom() >= CLOSE_ZOOM - 1;
+  if (isInView) return;
+  map.easeTo({ center, zoom: Math.max(map.getZoom(), CLOSE_ZOOM), offset: [0, -bottom / 2] });
 }

@@ -7,7 +7,7 @@ import { formatClock, formatSpeed } from '@/lib/format';
 import { text } from '@/lib/text';
 import { useTheme } from '@/lib/theme';
 import styles from './SpeedProfile.module.css';
-import type { Track } from './track';
+import type { Track } from '@/lib/track/track';
 
 interface SpeedProfileProps {
   readonly track: Track;

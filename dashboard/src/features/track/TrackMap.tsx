@@ -2,8 +2,8 @@ import type { Map as MapLibre } from 'maplibre-gl';
 import { useEffect, useState } from 'react';
 import { MapCanvas } from '@/components/MapCanvas/MapCanvas';
 import { text } from '@/lib/text';
-import { trackBounds } from './track';
-import type { Track } from './track';
+import { trackBounds } from '@/lib/track/track';
+import type { Track } from '@/lib/track/track';
 import { TrackOverlay } from './track-overlay';
 
 interface TrackMapProps {

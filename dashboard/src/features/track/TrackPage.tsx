@@ -10,9 +10,9 @@ import { text } from '@/lib/text';
 import type { Span } from '@/lib/time/span';
 import { SpanPicker } from './SpanPicker';
 import { SpeedProfile } from './SpeedProfile';
-import { summarise } from './track';
-import type { TrackSummary } from './track';
-import { trackQuery, trackUrl } from './track-api';
+import { summarise } from '@/lib/track/track';
+import type { TrackSummary } from '@/lib/track/track';
+import { trackQuery, trackUrl } from '@/lib/track/track-api';
 import { TrackMap } from './TrackMap';
 import styles from './TrackPage.module.css';
 

@@ -2,7 +2,7 @@ import type { Feature, FeatureCollection, Geometry } from 'geojson';
 import type { GeoJSONSource, Map as MapLibre } from 'maplibre-gl';
 import { cssColor } from '@/lib/css-color';
 import type { MapOverlay } from '@/lib/map/overlay';
-import type { Track } from './track';
+import type { Track } from '@/lib/track/track';
 
 const SOURCE = 'track';
 const HOVER = 'track-hover';

@@ -3,7 +3,7 @@ import { VEHICLE_STATES } from '../live/protocol';
 import type { VehicleState } from '../live/protocol';
 import { cssColor } from '../css-color';
 
-const SIZE = 34;
+const SIZE = 44;
 const PIXEL_RATIO = 3;
 
 /** With a beak that points along the course for a vehicle that moves, without one otherwise. */
@@ -50,9 +50,9 @@ function shape(pen: CanvasRenderingContext2D, hasHeading: boolean, radius: numbe
     pen.arc(0, 0, radius, 0, 2 * Math.PI);
     return;
   }
-  const side = (50 / 180) * Math.PI;
+  const side = (58 / 180) * Math.PI;
   pen.arc(0, 0, radius, -Math.PI / 2 + side, -Math.PI / 2 - side + 2 * Math.PI);
-  pen.lineTo(0, -radius * 1.62);
+  pen.lineTo(0, -radius * 1.95);
   pen.closePath();
 }
 
