@@ -5,6 +5,9 @@ again, after pauses that grow to 30 s, for as long as the reader runs; each fail
 """
 
 import asyncio
+import errno
+import socket
+import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,6 +36,8 @@ _LISTEN_ONLY: Final[Mapping[str, Mapping[str, Any]]] = {
     "slcan": {"listen_only": True},
     "vector": {"listen_only": True},
 }  # elsewhere, as with socketcan, the bus is set so outside; nothing here ever sends
+
+_WRONG_SETTINGS: Final = (NotImplementedError, TypeError, ValueError, ImportError, struct.error)
 
 _log = structlog.get_logger(__name__)
 
@@ -72,12 +77,11 @@ class CanReader:
         first: can.BusABC | None = None
         try:
             first = await self._loop.run_in_executor(self._executor, self._open)
-        except (can.CanInterfaceNotImplementedError, TypeError, ValueError, ImportError) as error:
-            self._executor.shutdown()
-            raise ReaderError(
-                self.name, f"python-can cannot open {self._interface} {self._channel}: {error}"
-            ) from error
-        except (can.CanError, OSError) as error:
+        except (*_WRONG_SETTINGS, can.CanError, OSError) as error:
+            if not _may_come_back(error):
+                self._executor.shutdown()
+                problem = f"python-can cannot open {self._interface} {self._channel}: {error}"
+                raise ReaderError(self.name, problem) from error
             self._note(error)
         self._thread = self._loop.run_in_executor(self._executor, self._run, first)
         self._thread.add_done_callback(lambda _: self._ready.set())
@@ -91,16 +95,18 @@ class CanReader:
     async def __aiter__(self) -> AsyncIterator[list[Frame]]:
         while True:
             await self._ready.wait()
-            if self._thread.done():
-                self._thread.result()
-                return
-            await asyncio.sleep(_LINGER_S)
-            self._ready.clear()
-            self._wakes = False
+            has_ended = self._thread.done()
+            if not has_ended:
+                await asyncio.sleep(_LINGER_S)
+                self._ready.clear()
+                self._wakes = False
             frames = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if frames:
                 self.counts.frames += len(frames)
                 yield frames
+            if has_ended:
+                self._thread.result()
+                return
 
     def _open(self) -> can.BusABC:
         bus = can.Bus(self._channel, self._interface, ignore_config=True, **self._options)
@@ -111,7 +117,9 @@ class CanReader:
     def _run(self, bus: can.BusABC | None) -> None:
         """The thread: read, and open again what fails."""
         pause_s = self._first_pause_s
-        while not self._stopping.is_set():
+        if bus is None:
+            self._stopping.wait(pause_s)
+        while bus is not None or not self._stopping.is_set():
             try:
                 bus = bus or self._open()
                 pause_s = self._first_pause_s
@@ -157,6 +165,15 @@ class CanReader:
         self.counts.restarts += 1
         self.counts.last_error = str(error)
         _log.warning("can_reader_failed", bus=self.name, interface=self._interface, error=str(error))
+
+
+def _may_come_back(error: Exception) -> bool:
+    """Whether the interface may be there later: not where settings, driver or the kernel's support are wrong."""
+    if isinstance(error, can.CanError):
+        return not isinstance(error, can.CanInterfaceNotImplementedError)
+    if isinstance(error, socket.gaierror) or not isinstance(error, OSError):
+        return False
+    return error.errno not in (None, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 def _time_ns(timestamp_s: float) -> int:

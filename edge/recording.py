@@ -116,6 +116,9 @@ def _until_cut(path: Path, read: ReadFrames, counts: RecordingCounts) -> Iterato
 
 def _read_with_python_can(path: Path, counts: RecordingCounts) -> Iterator[Frame]:
     with can.LogReader(path) as reader:
+        missing = reader.file_size - path.stat().st_size if isinstance(reader, can.BLFReader) else 0
+        if missing > 0 and path.suffix.lower() != ".gz":  # python-can would stop there without a word
+            counts.cut.append(f"{path.name}: cut, {missing:,} bytes are missing at its end")
         for message in reader:
             if message.is_error_frame:
                 counts.error += 1

@@ -85,10 +85,11 @@ class ReplayReader:
 
     async def __aiter__(self) -> AsyncIterator[list[Frame]]:
         pacer = _Pacer(self._clock, self._speed)
-        before = -1
-        while self._loop or before < 0:
+        is_first = True
+        while is_first or self._loop:
             before = self.counts.frames
-            self._timeline.begin(self._timeline.last_ns + UNTIMED_STEP_NS)
+            self._timeline.begin(0 if is_first else self._timeline.last_ns + UNTIMED_STEP_NS)
+            is_first = False
             frames = chain.from_iterable(self._parts)
             while chunk := await asyncio.to_thread(_take, frames):
                 async for batch in self._paced(chunk, pacer):
