@@ -223,8 +223,8 @@ class Supervisor:
                 how = f"did not start: {error}"
                 await unit.stop()
                 continue
-            self._say(f"{unit.name} is back (pid {self.pids[unit.name]})")
             self._on_change()
+            self._say(f"{unit.name} runs again (pid {self.pids[unit.name]})")
             how = await unit.ended()
 
 

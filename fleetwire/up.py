@@ -29,6 +29,7 @@ from cloud.migrations import migrate
 from cloud.run_file import RunFile, remove_run_file, write_run_file
 from cloud.services.embedded import wanted_services
 from cloud.services.ports import home_port
+from cloud.static import DASHBOARD
 from cloud.supervisor import Child, Embedded, Order, Supervisor
 from edge.errors import EdgeError
 from simulator.demo import (
@@ -123,8 +124,13 @@ async def _run(wish: Wish) -> None:
                 await supervisor.start(Child(order))
         if wish.demo and wish.vehicles:
             await supervisor.start(Child(await _fleet_order(wish.vehicles, config)))
+
+        def write() -> None:
+            write_run_file(wish.home, _run_file(config, admin, supervisor.pids))
+
+        write()
         _welcome(config, admin, time.monotonic() - started)
-        await supervisor.run(lambda: write_run_file(wish.home, _run_file(config, admin, supervisor.pids)))
+        await supervisor.run(write)
 
 
 async def _plan_show(wish: Wish) -> Show | None:
@@ -174,6 +180,7 @@ async def _demo_drive(home: Path) -> Path:
     path = home / "demo" / f"drive-{DRIVE_MINUTES}.json"
     if not path.exists():
         _say(f"making a drive of {DRIVE_MINUTES} minutes")
+        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
         command = fleetwire_argv("simulate", "drive", "--minutes", str(DRIVE_MINUTES), "--output", str(fresh))
         making = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
@@ -193,7 +200,7 @@ async def _fleet_order(count: int, config: CloudConfig) -> Order:
     token_file.parent.mkdir(parents=True, exist_ok=True)
     _write_secret(token_file, lines)
     arguments = ["simulate", "fleet", "--vehicles", str(len(vehicles)), "--ingest", address(config, config.ingest_port)]
-    arguments += ["--tokens", str(token_file)]
+    arguments += ["--tokens", str(token_file), "--home", str(token_file.parent / "fleet")]
     return Order("fleet", fleetwire_argv(*arguments), log=config.home / "logs" / "fleet.log")
 
 
@@ -254,6 +261,8 @@ def _welcome(config: CloudConfig, admin: Admin, took_s: float) -> None:
     click.echo(f"  Ingest      {address(config, config.ingest_port)}")
     click.echo(f"  Logs        {config.home / 'logs'}")
     click.echo(f"  For scripts {config.home / 'run.json'}")
+    if not (DASHBOARD / "index.html").is_file():
+        click.echo("\nThe dashboard is not built yet: 'make dashboard' builds it, the rest works without.")
     click.echo("\nCtrl-C stops all of it.\n")
 
 

@@ -88,14 +88,14 @@ def find_gps_signals(databases: Sequence[Path]) -> dict[str, str] | None:
 def agent_config(show: Show, *, ingest: str, token_file: Path, spool: Path, gps_link: Path) -> str:
     """The agent's TOML file."""
     lines = [f"vehicle = {_toml(show.vehicle)}", ""]
-    for file in show.files if show.bus is None else (None,):
-        lines += ["[[can]]"]
-        if show.bus is None:
-            lines += ['interface = "replay"', f"channel = {_toml(str(file))}", "loop = true"]
-        else:
-            lines += [f"interface = {_toml(show.bus.interface)}", f"channel = {_toml(show.bus.channel)}"]
-            lines += [f"{key} = {value}" for key, value in show.bus.options.items()]
-        lines += [f"dbc = [{', '.join(_toml(str(path)) for path in show.dbc)}]", ""]
+    lines += ["[[can]]"]
+    if show.bus is None:
+        files = ", ".join(_toml(str(path)) for path in show.files)
+        lines += ['interface = "replay"', f"channel = [{files}]", "loop = true"]
+    else:
+        lines += [f"interface = {_toml(show.bus.interface)}", f"channel = {_toml(show.bus.channel)}"]
+        lines += [f"{key} = {value}" for key, value in show.bus.options.items()]
+    lines += [f"dbc = [{', '.join(_toml(str(path)) for path in show.dbc)}]", ""]
     if show.bus is not None and show.has_positions:
         lines += ["[gps]", f"device = {_toml(str(gps_link))}", ""]
     elif show.gps_signals:
