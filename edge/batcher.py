@@ -134,6 +134,11 @@ class Batcher:
         self._finished.append(Draft(columns=columns, fixes=fixes, events=events, catalog=self.catalog))
         self._begin()
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether a draft is finished."""
+        return bool(self._finished)
+
     def take(self) -> list[Draft]:
         """The drafts that are finished, each given once."""
         finished, self._finished = self._finished, []

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ConfigError
+from edge.frame_source import REPLAY
 from edge.sampler import SamplingPolicy, SamplingRule
 from wire.names import VEHICLE_PATTERN
 
-REPLAY = "replay"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -30,6 +30,9 @@ def parse_size(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
+Channel = Annotated[
+    str, Field(min_length=1), BeforeValidator(lambda value: str(value) if type(value) is int else value)
+]
 Milliseconds = Annotated[int, Field(ge=0)]
 
 
@@ -43,7 +46,7 @@ class CanSettings(_Section):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     interface: str
-    channel: str
+    channel: Channel | tuple[Channel, ...]  # several for a replay, whose files are played one after the other
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,32}$")
     dbc: tuple[Path, ...] = ()
     strict: bool = True
@@ -60,7 +63,7 @@ class CanSettings(_Section):
     @classmethod
     def _refuse_near_misses(cls, data: Any) -> Any:
         for key in data if isinstance(data, dict) else ():
-            near = [] if key in cls.model_fields else get_close_matches(key, cls.model_fields, n=1, cutoff=0.75)
+            near = [] if key in cls.model_fields else get_close_matches(key, cls.model_fields, n=1, cutoff=0.8)
             if near:
                 raise ValueError(f"unknown key {key!r}; did you mean {near[0]!r}?")
         return data
@@ -194,22 +197,21 @@ def load_edge_config(path: Path) -> EdgeConfig:
 
 
 def _resolve(config: EdgeConfig, folder: Path) -> EdgeConfig:
-    buses = tuple(
-        bus.model_copy(
-            update={
-                "dbc": tuple(folder / dbc for dbc in bus.dbc),
-                "channel": str(folder / bus.channel) if bus.interface == REPLAY else bus.channel,
-            }
-        )
-        for bus in config.can
-    )
     return config.model_copy(
         update={
-            "can": buses,
+            "can": tuple(_resolve_bus(bus, folder) for bus in config.can),
             "spool": config.spool.model_copy(update={"path": folder / config.spool.path}),
             "uplink": config.uplink.model_copy(update={"token_file": folder / config.uplink.token_file}),
         }
     )
+
+
+def _resolve_bus(bus: CanSettings, folder: Path) -> CanSettings:
+    channel = bus.channel
+    if bus.interface == REPLAY:
+        files = (channel,) if isinstance(channel, str) else channel
+        channel = tuple(str(folder / file) for file in files)
+    return bus.model_copy(update={"dbc": tuple(folder / dbc for dbc in bus.dbc), "channel": channel})
 
 
 _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {

@@ -17,6 +17,7 @@ import aiohttp
 import structlog
 from pydantic import ValidationError
 
+from edge.errors import UplinkError
 from edge.outbox import Outbox, Shipment
 from edge.pacing import Pacing, Timings
 from wire.envelope import Rejected, Reply
@@ -63,7 +64,7 @@ class Uplink:
         timings: Timings = DEFAULT_TIMINGS,
         dice: Random | None = None,
     ) -> None:
-        """`token` is asked at each request, so that a new one is used without a restart."""
+        """`token` is asked at each request, so that a new one is used without a restart; it may raise UplinkError."""
         self.counts = UplinkCounts()
         self._outbox = outbox
         self._session = session
@@ -150,13 +151,15 @@ class Uplink:
             log.warning("catalog_failed", catalog=name, status=answer.status, problem=_text(answer))
 
     async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
-        headers = {**headers, "Authorization": f"Bearer {self._token()}"}
         try:
+            headers = {**headers, "Authorization": f"Bearer {self._token()}"}
             async with self._session.request(
                 method, self._url + path, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
                 retry_after_s = _seconds(response.headers.get("Retry-After", ""))
                 return _Answer(response.status, await response.read(), retry_after_s)
+        except UplinkError as error:
+            return _Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
         except (aiohttp.ClientError, TimeoutError) as error:
             return _Answer(problem=str(error) or type(error).__name__)
 

@@ -83,7 +83,7 @@ def test_whole_file_is_read_with_paths_relative_to_it(write, tmp_path: Path) -> 
     assert bus.dbc == (tmp_path / "vehicle.dbc", tmp_path / "dbc/other.dbc")
     assert (bus.channel, bus.name, bus.strict, bus.listen_only) == ("can0", "pt", False, True)
     assert bus.options == {"bitrate": 500000}
-    assert (replay.channel, replay.speed, replay.loop) == (str(tmp_path / "drive.log"), 0.0, True)
+    assert (replay.channel, replay.speed, replay.loop) == ((str(tmp_path / "drive.log"),), 0.0, True)
     assert config.spool.path == tmp_path / "data/spool.db"
     assert config.spool.max_bytes == 1_500_000_000
     assert config.uplink.token_file == tmp_path / "token"

@@ -1,0 +1,210 @@
+"""The agent: sources → decoder → sampler → batcher → spool → uplink.
+
+Data flows one way. Between the pipeline and the spool stands a short queue; when it is full the sources wait, and what
+a live bus sends meanwhile waits in the reader's own queue, which counts what it must drop. Stopping goes in order:
+intake, what still waits in the pipeline, the spool, one last request.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import asdict
+from itertools import chain
+from typing import Final
+
+import aiohttp
+import structlog
+
+from edge.agent_plan import Bus, Plan, plan_agent, read_token
+from edge.config import EdgeConfig
+from edge.gps import GpsReader
+from edge.outbox import Outbox
+from edge.pipeline import Output
+from edge.spool import Spool
+from edge.uplink import Uplink
+
+TICK_S: Final = 0.05
+STATUS_S: Final = 60.0
+QUEUED_OUTPUTS: Final = 8
+LAST_REQUEST_S: Final = 3.0
+
+log = structlog.get_logger(__name__)
+
+
+async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settled: bool = False) -> None:
+    """Run until `stop` is set or, if asked to, until every replay has ended and all is settled."""
+    plan = plan_agent(config)
+    read_token(config)
+    async with AsyncExitStack() as opened:
+        for bus in plan.buses:
+            await opened.enter_async_context(bus.source)
+        session = await opened.enter_async_context(aiohttp.ClientSession())
+        spool = Spool.open(
+            config.spool.path,
+            vehicle=config.vehicle,
+            max_bytes=config.spool.max_bytes,
+            now_ms=_wall_ms(),
+        )
+        opened.callback(spool.close)
+        outbox = Outbox(spool)
+        uplink = Uplink(outbox, session, url=config.uplink.url, token=lambda: read_token(config))
+        agent = Agent(plan, outbox, uplink)
+        agent.note_start(spool)
+        await agent.run(stop, exit_when_settled=exit_when_settled)
+
+
+class Agent:
+    """The running parts and their tasks."""
+
+    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink) -> None:
+        self._plan = plan
+        self._pipeline = plan.pipeline
+        self._outbox = outbox
+        self._uplink = uplink
+        self._outputs: asyncio.Queue[Output | None] = asyncio.Queue()  # bounded by the room
+        self._room = asyncio.Semaphore(QUEUED_OUTPUTS)
+
+    def note_start(self, spool: Spool) -> None:
+        """Say with what the agent starts; a spool that had to be set aside is told to the cloud too."""
+        plan = self._plan
+        log.info(
+            "agent_started",
+            vehicle=plan.config.vehicle,
+            buses=[bus.source.name for bus in plan.buses],
+            gps=None if plan.config.gps is None else plan.config.gps.device or "signals",
+            signals=self._pipeline.sampler.signal_count,
+            spool=str(plan.config.spool.path),
+            stream=spool.stream,
+            backlog=self._outbox.unsettled,
+            uplink=plan.config.uplink.url,
+        )
+        if spool.set_aside is not None:
+            log.error("spool_damaged", set_aside=str(spool.set_aside))
+            self._pipeline.take_event(_wall_ms(), "spool_damaged", {"set_aside": spool.set_aside.name})
+
+    async def run(self, stop: asyncio.Event, *, exit_when_settled: bool) -> None:
+        """All tasks, until it is time to stop; then everything in order."""
+        async with asyncio.TaskGroup() as tasks:
+            store = tasks.create_task(self._store(), name="store")
+            uplink = tasks.create_task(self._uplink.run(), name="uplink")
+            status = tasks.create_task(self._tell_status(), name="status")
+            readers = [
+                tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
+            ]
+            intake = [*readers, tasks.create_task(self._tick(), name="tick")]
+            if self._plan.gps is not None:
+                intake.append(tasks.create_task(self._read_gps(self._plan.gps), name="gps"))
+
+            await _first_of(stop.wait(), *([_all_done(readers)] if exit_when_settled and readers else []))
+            await _cancel(intake)
+            self._pipeline.finish(wall_ms=_wall_ms())
+            await self._hand_over()
+            self._outputs.put_nowait(None)
+            await asyncio.wait([store])
+            if exit_when_settled:
+                await _first_of(stop.wait(), self._outbox.settled.wait())
+            await _cancel([uplink, status])
+        if not self._outbox.owes_nothing:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_REQUEST_S):
+                    await self._uplink.exchange()
+        self._log_status("agent_stopped")
+
+    async def _read_bus(self, bus: Bus) -> None:
+        async for frames in bus.source:
+            self._pipeline.take_frames(bus.decoder, frames, time.time_ns())
+            await self._hand_over()
+            await asyncio.sleep(0)
+        log.info("bus_ended", bus=bus.source.name, **asdict(bus.source.counts))
+
+    async def _read_gps(self, gps: GpsReader) -> None:
+        async with aclosing(aiter(gps)) as fixes:
+            async for fix in fixes:
+                self._pipeline.take_fix(fix)
+                await self._hand_over()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._pipeline.tick(wall_ms=_wall_ms(), monotonic_ms=time.monotonic_ns() // 1_000_000)
+            await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Pass on what is ready; waits while the spool is behind. Cancelled, it leaves everything in the pipeline."""
+        if self._pipeline.is_ready:
+            await self._room.acquire()
+            self._outputs.put_nowait(self._pipeline.take())
+
+    async def _store(self) -> None:
+        """Until the input has ended. What piled up while the disk was busy goes into one commit."""
+        ended = False
+        while not ended:
+            outputs = [await self._outputs.get()]
+            while not self._outputs.empty():
+                outputs.append(self._outputs.get_nowait())
+            ended = outputs[-1] is None
+            ready = [output for output in outputs if output is not None]
+            for name, body in chain.from_iterable(output.catalogs for output in ready):
+                await self._outbox.keep_catalog(name, body)
+            await self._outbox.put(list(chain.from_iterable(output.drafts for output in ready)))
+            for _ in ready:
+                self._room.release()
+
+    async def _tell_status(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_S)
+            self._log_status("status")
+
+    def _log_status(self, event: str) -> None:
+        pipeline, outbox, uplink = self._pipeline, self._outbox, self._uplink
+        sampled = pipeline.sampler.counts
+        causes = {cause: 0 for cause in ("unknown_id", "too_short", "too_long", "unknown_mux", "undecodable")}
+        for bus in self._plan.buses:
+            for cause, count in bus.decoder.counts.totals().items():
+                causes[cause] = causes.get(cause, 0) + count
+        log.info(
+            event,
+            frames=pipeline.frames,
+            decoded=pipeline.decoded,
+            dropped=sum(bus.source.counts.dropped for bus in self._plan.buses),
+            **{cause: count for cause, count in causes.items() if count},
+            samples=sampled.seen,
+            kept=sampled.kept,
+            unchanged=sampled.unchanged,
+            deadband=sampled.deadband,
+            min_interval=sampled.min_interval,
+            not_finite=sampled.not_finite,
+            waiting=pipeline.sampler.waiting,
+            fixes=pipeline.fixes,
+            stored=outbox.counts.stored,
+            settled=outbox.counts.settled,
+            unsettled=outbox.unsettled,
+            lost=outbox.counts.lost,
+            rejected=outbox.counts.rejected,
+            requests=uplink.counts.requests,
+            failures=uplink.counts.failures + uplink.counts.refused,
+        )
+
+
+async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
+
+
+async def _first_of(*waits: Awaitable[object]) -> None:
+    """Wait for one of them, and give up the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancel(tasks)
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[object]] | Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,100 @@
+"""What the agent's settings ask for, loaded and checked before anything is opened."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import structlog
+
+from edge.config import CanSettings, EdgeConfig
+from edge.dbc import load_database
+from edge.decoder import Decoder, SignalTable
+from edge.errors import ConfigError, UplinkError
+from edge.fix_signals import FixSignals
+from edge.frame_source import FrameSource, open_bus
+from edge.gps import GpsReader
+from edge.pipeline import Pipeline
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """One bus: where its frames come from, and what they mean."""
+
+    decoder: Decoder
+    source: FrameSource
+    signal_names: frozenset[str]
+    """Every signal of its databases, whatever source it may come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the settings ask for, checked and loaded, before anything is opened."""
+
+    config: EdgeConfig
+    buses: Sequence[Bus]
+    gps: GpsReader | None
+    pipeline: Pipeline
+
+
+def plan_agent(config: EdgeConfig) -> Plan:
+    """Load every database and check every name. Raises an EdgeError: an agent does not run on half of its settings."""
+    table = SignalTable()
+    buses = [_load_bus(bus, table) for bus in config.can]
+    gps = config.gps
+    fix_signals = None
+    if gps is not None and gps.can is not None:
+        names = gps.can.model_dump(exclude_none=True)
+        _check_names(names.values(), frozenset().union(*(bus.signal_names for bus in buses)))
+        fix_signals = FixSignals(names, table.signals)
+    pipeline = Pipeline(
+        table.signals,
+        config.sampling.rules(),
+        max_age_ms=config.batch.max_age_ms,
+        max_samples=config.batch.max_samples,
+        fix_signals=fix_signals,
+    )
+    reader = GpsReader(gps.device, baud=gps.baud) if gps is not None and gps.device is not None else None
+    return Plan(config, buses, reader, pipeline)
+
+
+def read_token(config: EdgeConfig) -> str:
+    """The device token, which is read again for each request. Raises UplinkError."""
+    path = config.uplink.token_file
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UplinkError(f"{path}: {reason}: it holds the token that 'fleetwire admin vehicle add' prints") from error
+    if not token.isascii() or not token.isprintable() or not token:
+        raise UplinkError(f"{path}: holds no token: put the one there that 'fleetwire admin vehicle add' prints")
+    return token
+
+
+def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
+    if not bus.dbc:
+        raise ConfigError(f'[[can]] {bus.name or bus.channel}: name its database: dbc = ["vehicle.dbc"]')
+    databases = [load_database(path, strict=bus.strict) for path in bus.dbc]
+    decoder = Decoder(databases, bus=bus.name, table=table)
+    for message in decoder.undecodable:
+        log.warning("message_left_out", message=message, reason="cantools cannot unpack it")
+    for message in decoder.overridden:
+        log.warning("message_overridden", message=message, reason="a later database defines its identifier too")
+    prefix = f"{bus.name}:" if bus.name else ""
+    names = frozenset(
+        f"{prefix}{message.name}.{signal.name}"
+        for database in databases
+        for message in database.messages
+        for signal in message.signals
+    )
+    return Bus(decoder, open_bus(bus, decoder.filters()), names)
+
+
+def _check_names(names: Iterable[str], known: frozenset[str]) -> None:
+    """A misspelt signal would give no position for ever."""
+    for name in names:
+        if name.partition("@")[0] not in known:
+            near = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"[gps] can: no database has a signal {name!r}{hint}")

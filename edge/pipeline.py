@@ -1,0 +1,133 @@
+"""From frames and fixes to drafts of batches: decode, sample, collect. Pure but for what its parts remember.
+
+This is the hot loop of the agent; a full bus is thousands of frames a second on a small computer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge.batcher import Batcher, Draft
+from edge.decoder import Decoder, SignalInfo
+from edge.fix import Fix
+from edge.fix_signals import FixSignals
+from edge.frame import Frame
+from edge.sampler import Sampler, SamplingRule
+from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the spool is to keep: catalogs first, for drafts name them."""
+
+    catalogs: Sequence[tuple[str, bytes]]
+    drafts: Sequence[Draft]
+
+
+class Pipeline:
+    """One vehicle. Its decoders share `signals`, which grows when a J1939 source is first heard."""
+
+    def __init__(
+        self,
+        signals: Sequence[SignalInfo],
+        rules: Sequence[SamplingRule],
+        *,
+        max_age_ms: int,
+        max_samples: int,
+        fix_signals: FixSignals | None = None,
+    ) -> None:
+        self.frames = 0
+        self.decoded = 0
+        self.fixes = 0
+        self.sampler = Sampler(rules)
+        self._signals = signals
+        self._names: list[str] = []
+        self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples)
+        self._fix_signals = fix_signals
+        self._catalogs: list[tuple[str, bytes]] = []
+        self._learn_signals()
+
+    def take_frames(self, decoder: Decoder, frames: Iterable[Frame], now_ns: int) -> None:
+        """Decode frames of one bus and keep what the sampling asks for. `now_ns` stands in for a missing time."""
+        decode, offer, add_samples = decoder.decode, self.sampler.offer, self._batcher.add_samples
+        watch = self._fix_signals
+        signals, known = self._signals, len(self._names)
+        count = decoded_count = 0
+        for t_ns, _, arbitration_id, is_extended, data in frames:
+            count += 1
+            decoded = decode(arbitration_id, is_extended, data)
+            if decoded is None:
+                continue
+            decoded_count += 1
+            indices, values, changed = decoded
+            if len(signals) > known:
+                self._learn_signals()
+                known = len(signals)
+            t_ms = (now_ns if t_ns is None else t_ns) // NS_PER_MS
+            kept = offer(t_ms, indices, values, changed=changed)
+            if kept:
+                add_samples(kept, now_ms=t_ms)
+            if watch is not None and (fix := watch.offer(t_ms, indices, values)) is not None:
+                self.take_fix(fix)
+        self.frames += count
+        self.decoded += decoded_count
+
+    def take_fix(self, fix: Fix) -> None:
+        """Keep a position."""
+        self.fixes += 1
+        self._batcher.add_fix(fix)
+
+    def take_event(self, t_ms: int, kind: str, data: dict[str, str | int | float | bool | None]) -> None:
+        """Keep something that happened."""
+        self._batcher.add_event(t_ms, kind, data)
+
+    def tick(self, *, wall_ms: int, monotonic_ms: int) -> None:
+        """What is due by the passing of time: changes that waited, batches that are old enough."""
+        self._release(self.sampler.due(wall_ms), wall_ms)
+        self._batcher.tick(monotonic_ms)
+
+    def finish(self, *, wall_ms: int) -> None:
+        """The end of the input: nothing waits any longer."""
+        self._release(self.sampler.flush(), wall_ms)
+        self._batcher.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._catalogs or self._batcher.has_finished)
+
+    def take(self) -> Output:
+        """What is ready to be stored, each given once."""
+        catalogs, self._catalogs = self._catalogs, []
+        return Output(catalogs, self._batcher.take())
+
+    def _release(self, samples: Sequence[tuple[int, int, float]], wall_ms: int) -> None:
+        if samples:
+            self._batcher.add_samples(samples, now_ms=wall_ms)
+
+    def _learn_signals(self) -> None:
+        fresh = self._signals[len(self._names) :]
+        if not fresh:
+            return
+        self._names.extend(info.name for info in fresh)
+        self.sampler.add_signals(info.pattern_name for info in fresh)
+        body = catalog_body(make_catalog(map(_catalog_signal, self._signals)))
+        name = catalog_hash(body)
+        self._catalogs.append((name, body))
+        self._batcher.catalog = name
+
+
+def _catalog_signal(info: SignalInfo) -> CatalogSignal:
+    choices = None if info.choices is None else {_key(value): text for value, text in info.choices.items()}
+    return CatalogSignal(
+        name=info.name, unit=info.unit or None, min=_bound(info.minimum), max=_bound(info.maximum), choices=choices
+    )
+
+
+def _key(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _bound(value: float | None) -> float | None:
+    return float(value) if value is not None and abs(value) < float("inf") else None
