@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from cantools.database.can import Database, Message, Signal
+from cantools.database.conversion import BaseConversion
 from cantools.database.errors import DecodeError
+from cantools.database.errors import Error as CantoolsError
 
 from edge.dbc import DbcError, load_database
 from edge.decoder import Decoder
@@ -49,6 +51,13 @@ def test_published_vectors() -> None:
             assert decoded[signal] == pytest.approx(number, rel=1e-6), (vector["source_test"], signal)
         checked += 1
     assert checked == 16
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_layouts_decode_as_cantools_does(seed: int) -> None:
+    chance = random.Random(seed)
+    messages = [_random_message(chance, number) for number in range(10)]
+    assert_equal_on_random_payloads(Database(messages, strict=False), seed=str(seed))
 
 
 def assert_equal_on_random_payloads(database: Database, *, seed: str) -> None:
@@ -134,6 +143,33 @@ def _with_selector(message: Message, name: str, value: int, data: bytes) -> byte
     mask = int.from_bytes(single.encode({name: -1 if signal.is_signed else full - 1}, strict=False, scaling=False))
     bits = int.from_bytes(single.encode({name: value}, strict=False, scaling=False))
     return (int.from_bytes(data) & ~mask | bits).to_bytes(message.length)
+
+
+def _random_message(chance: random.Random, number: int) -> Message:
+    """Any bit position, length, byte order, sign, float size and scaling; now and then signals that overlap."""
+    length = chance.choice([1, 2, 5, 8, 8, 8, 8, 12, 64])
+    signals: list[Signal] = []
+    overlaps = chance.random() < 0.1
+    for attempt in range(30):
+        is_float = chance.random() < 0.15
+        signal = Signal(
+            f"S{attempt}",
+            chance.randrange(8 * length),
+            chance.choice([16, 32, 64]) if is_float else chance.choice([1, 2, 5, 8, 8, 12, 16, 16, 31, 33, 64, 70]),
+            byte_order=chance.choice(["little_endian", "big_endian"]),
+            is_signed=chance.random() < 0.5,
+            conversion=BaseConversion.factory(
+                chance.choice([1, 1, 1.0, 2, 3.0, 0.1, -0.5, 0.0078125, -1]),
+                chance.choice([0, 0, 0, 0.0, 5, -40, 0.3, -273.15]),
+                is_float=is_float,
+            ),
+        )
+        try:
+            Message(number, f"M{number}", length, [*signals, signal], strict=not overlaps)
+        except CantoolsError:
+            continue
+        signals.append(signal)
+    return Message(number, f"M{number}", length, signals, strict=False)
 
 
 def _pairs(decoder: Decoder, message: Message, data: bytes) -> Values:
