@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from edge.log_file import RecordingCounts
-from edge.timeline import TimelineCounts
 from simulator.bus_out import BusOut
 from simulator.gps_port import GpsPort
 from simulator.replay import Played, PlayedDrive, PlayedRecording, Progress
@@ -48,24 +46,8 @@ def _of_drive(one: PlayedDrive) -> Iterator[str]:
 
 
 def _of_recording(one: PlayedRecording) -> Iterator[str]:
-    counts, times = one.recording.counts, one.timeline.counts
-    yield from _not_played(counts)
-    yield from _odd_times(counts, times)
-    yield from counts.cut
-
-
-def _not_played(counts: RecordingCounts) -> Iterator[str]:
-    if counts.remote or counts.error:
-        yield f"not played: {counts.remote:,} remote frames, {counts.error:,} error frames"
-    if counts.bad:
-        yield f"not played: {counts.bad:,} lines that are no frame; the first is {counts.first_bad}"
-
-
-def _odd_times(counts: RecordingCounts, times: TimelineCounts) -> Iterator[str]:
-    if counts.negative:
-        yield f"{counts.negative:,} frames have a time below zero; played in their place"
-    if times.backwards:
-        yield f"{times.backwards:,} frames are up to a second earlier than the one ahead; sent right after it"
+    times = one.timeline.counts
+    yield from (f"in the recording: {problem}" for problem in one.recording.counts.problems())
     if times.restarts:
         yield f"{times.restarts:,} times the recording's clock goes back; played on without a pause"
     if times.gaps:

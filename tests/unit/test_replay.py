@@ -123,9 +123,10 @@ def test_a_recording_is_played_as_far_as_it_is_good(
     ]
     assert progress.frames == 3
     said = "\n".join(lines)
-    assert "1 remote frames, 1 error frames" in said
-    assert "1 lines that are no frame; the first is c.log, line 8" in said
-    assert "1 frames are up to a second earlier" in said
+    assert "1 remote frames" in said
+    assert "1 error frames" in said
+    assert "the first line that is no frame: c.log, line 8" in said
+    assert "1 frames with a time before that of the frame ahead" in said
     assert "1 frames of channel 'can1' have no bus" in said
 
 
