@@ -7,9 +7,10 @@ by name, `bus:{NN}` an id that is gone when the rest is, `lease:{NN}` who writes
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -72,13 +73,13 @@ class Bus:
         for item in batches:
             arguments += [item.name, item.body]
         keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}", f"bus:{{{shard:02d}}}"]
-        bus_id, *queued = await _answer(self._admit(keys, arguments))
+        bus_id, *queued = await self._ask(lambda: self._admit(keys, arguments))
         return Admitted(bus_id.decode(), tuple(map(bool, queued)))
 
     async def bus_id(self, shard: int) -> str:
         """The id under which a shard's content is known; a new one when Redis lost it."""
         fresh = secrets.token_hex(8)
-        known = await _answer(self._redis.set(f"bus:{{{shard:02d}}}", fresh, nx=True, get=True))
+        known = await self._ask(lambda: self._redis.set(f"bus:{{{shard:02d}}}", fresh, nx=True, get=True))
         return known.decode() if isinstance(known, bytes) else fresh
 
     async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None:
@@ -132,29 +133,29 @@ class Bus:
         for shard, arguments in by_shard.items():
             keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}"]
             for start in range(0, len(arguments), DONE_AT_ONCE):
-                await _answer(self._done(keys, [GROUP, *arguments[start : start + DONE_AT_ONCE]]))
+                await self._ask(partial(self._done, keys, [GROUP, *arguments[start : start + DONE_AT_ONCE]]))
 
     async def lease(self, shard: int, owner: str, *, ttl_ms: int) -> bool:
         """Takes or renews; False while it is another's."""
-        return bool(await _answer(self._lease([f"lease:{{{shard:02d}}}"], [owner, ttl_ms])))
+        return bool(await self._ask(lambda: self._lease([f"lease:{{{shard:02d}}}"], [owner, ttl_ms])))
 
     async def release(self, shard: int, owner: str) -> None:
         """Gives a lease back; nothing happens where it is another's."""
-        await _answer(self._release([f"lease:{{{shard:02d}}}"], [owner]))
+        await self._ask(lambda: self._release([f"lease:{{{shard:02d}}}"], [owner]))
 
     async def backlog(self, shard: int) -> int:
         """How many entries a shard's stream holds."""
-        return int(await _answer(self._redis.xlen(f"tm:{{{shard:02d}}}")))
+        return int(await self._ask(lambda: self._redis.xlen(f"tm:{{{shard:02d}}}")))
 
     async def in_flight(self, shard: int, names: Sequence[str]) -> tuple[bool, ...]:
         """Which of these names are queued and not yet done."""
         if not names:
             return ()
-        found = await _answer(self._redis.hmget(f"inflight:{{{shard:02d}}}", list(names)))
+        found = await self._ask(lambda: self._redis.hmget(f"inflight:{{{shard:02d}}}", list(names)))
         return tuple(entry is not None for entry in found)
 
     async def ping(self) -> None:
-        await _answer(self._redis.ping())
+        await self._ask(self._redis.ping)
 
     async def settings(self, *names: str) -> dict[str, str]:
         """What the server is set to; empty where it does not tell, as some managed ones."""
@@ -163,6 +164,16 @@ class Bus:
         except ResponseError:
             return {}
         return {_text(name): _text(value) for name, value in found.items()}
+
+    async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        """For what may be done twice. Connections left from a Redis that is gone are known by their use only."""
+        try:
+            return await _answer(command())
+        except BusDown as error:
+            if not isinstance(error.__cause__, NoConnection):
+                raise
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
+        return await _answer(command())
 
     async def _read(self, shards: Sequence[int], after: str, *, count: int, block_ms: int | None) -> list[Delivery]:
         by_key = {f"tm:{{{shard:02d}}}".encode(): shard for shard in shards}
@@ -174,7 +185,7 @@ class Bus:
                 found = await _answer(self._redis.xreadgroup(GROUP, CONSUMER, streams, count=count, block=block_ms))
             except _NoGroup:
                 for key in by_key:
-                    await _answer(self._group([key], [GROUP]))
+                    await self._ask(partial(self._group, [key], [GROUP]))
                 continue
             return [_delivery(by_key[key], *entry) for key, entries in found or () for entry in entries]
 

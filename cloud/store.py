@@ -320,10 +320,16 @@ async def _merge_latest(connection: Connection, fresh: Sequence[_Fresh], newest:
         position = _newest_position(of_vehicle, _known_position(row))
         place = astuple(position) if position else (None,) * 6
         updates.append((row["vehicle_id"], last_ms, *merged.of_vehicle(row["vehicle_id"]), *place))
-        catalogs += [(row["vehicle_id"], one.catalog) for one in of_vehicle if one.catalog][-1:]
+        catalogs += [(row["vehicle_id"], catalog) for catalog in _newest_catalog(of_vehicle, row["last_ms"])]
     await connection.executemany(_SQL["update_latest_row"], updates)
     if catalogs:
         await connection.execute(_SQL["set_vehicle_catalogs"], *_columns(catalogs))
+
+
+def _newest_catalog(of_vehicle: Iterable[_Fresh], known_ms: int | None) -> list[str]:
+    """What the newest batch was decoded with, unless a newer one was stored before."""
+    named = [(one.facts.span_ms[1], one.catalog) for one in of_vehicle if one.catalog and one.facts.span_ms]
+    return [catalog for t_ms, catalog in [max(named)] if known_ms is None or t_ms >= known_ms] if named else []
 
 
 def _known_position(row: Any) -> Position | None:

@@ -82,8 +82,9 @@ class Writer:
         if not held:
             await self._wait_for_leases()
             return
-        left_ms = (self._began_s + self._group_age_s - time.monotonic()) * 1000 if self._group else IDLE_MS
-        found = await self._bus.read(sorted(held), count=self._entries(len(held)), block_ms=max(1, round(left_ms)))
+        left_s = self._began_s + self._group_age_s - time.monotonic() if self._group else IDLE_MS / 1000
+        block_ms = min(max(1, round(left_s * 1000)), IDLE_MS)
+        found = await self._bus.read(sorted(held), count=self._entries(len(held)), block_ms=block_ms)
         await self._take(found)
         now_s = time.monotonic()
         if self._group and now_s - self._began_s >= self._group_age_s:

@@ -1,0 +1,54 @@
+"""The writer process, put together."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from functools import partial
+
+from aiohttp import web
+
+from cloud import runtime
+from cloud.bus import Bus
+from cloud.config import CloudConfig
+from cloud.database import QUICK_S, Pool, inspect, make_pool, ping
+from cloud.store import Store
+from cloud.writer.committer import Committer, until_usable
+from cloud.writer.leases import Leases
+from cloud.writer.metrics import WriterMetrics
+from cloud.writer.service import Writer
+
+POOL_SIZE = 2
+
+
+async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+    """Writes until `stop`. Raises DatabaseError for a server that must not be used, and PortTaken."""
+    registry = runtime.make_registry()
+    metrics = WriterMetrics(registry)
+    async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=POOL_SIZE, name="writer") as pool:
+        app = web.Application()
+        runtime.add_health(app, {"redis": bus.ping, "postgresql": partial(ping, pool)}, registry)
+        async with runtime.serve(
+            app, host=config.host, port=config.writer_port, fixed=config.was_set("writer_port")
+        ) as address:
+            if not await until_usable(partial(_inspect, pool), stop=stop):
+                return
+            leases = Leases(bus, range(config.shards), owner=secrets.token_hex(8))
+            writer = Writer(
+                bus,
+                leases,
+                Committer(Store(pool), metrics, stop=stop),
+                metrics,
+                group_samples=config.group_samples,
+                group_age_ms=config.group_age_ms,
+            )
+            async with asyncio.TaskGroup() as tasks:
+                renewing = tasks.create_task(leases.run(), name="leases")
+                say(f"writer is ready, metrics on {address}/metrics")
+                await writer.run(stop)
+                renewing.cancel()
+            await leases.release()
+
+
+async def _inspect(pool: Pool) -> None:
+    async with pool.acquire(timeout=QUICK_S) as connection:
+        await inspect(connection)
