@@ -80,6 +80,8 @@ def _install_tools(say: Say) -> None:
         again = subprocess.run([*become, *command], env=environment, capture_output=True, text=True, check=False)
         if again.returncode:
             raise ServiceError(f"'{shlex.join(command)}' failed:\n{again.stderr.strip()}")
+    if still_missing := [program for program in TOOLS if not shutil.which(program)]:
+        raise ServiceError(f"{' and '.join(still_missing)} installed, but not found in PATH ({os.environ.get('PATH')})")
 
 
 def _become_root() -> list[str] | None:
