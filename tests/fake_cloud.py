@@ -26,6 +26,8 @@ class FakeCloud:
         self.bus, self.epoch = "bus-1", "epoch-1"
         self.settles = True
         """Whether what is accepted is committed at once; else `commit()` does it."""
+        self.is_down = False
+        self.turned_away = 0
         self.failures: list[web.Response] = []
         """Given one by one instead of replies."""
         self.most_batches: int | None = None
@@ -78,6 +80,9 @@ class FakeCloud:
         body = json.loads(zstandard.ZstdDecompressor().decompress(await http.read()))
         if http.headers["Authorization"] != f"Bearer {self.token}":
             return web.Response(status=401)
+        if self.is_down:
+            self.turned_away += 1
+            return web.Response(status=503)
         if self.failures:
             return self.failures.pop(0)
         request = parse_request(body)

@@ -1,0 +1,153 @@
+"""Frames to drafts: decoded, sampled, collected, and accounted for."""
+
+import json
+from pathlib import Path
+
+import cantools
+import pytest
+
+from edge.batcher import Draft
+from edge.decoder import Decoder, SignalTable
+from edge.fix import Fix
+from edge.fix_signals import FixSignals
+from edge.frame import Frame
+from edge.pipeline import Pipeline
+from edge.sampler import SamplingPolicy, SamplingRule
+
+T_NS = 1_700_000_000_000_000_000
+DBC = """
+VERSION ""
+NS_ :
+BS_:
+BU_: ECU
+BO_ 256 Engine: 8 ECU
+ SG_ Speed : 0|16@1+ (0.25,0) [0|16383.75] "rpm" Vector__XXX
+ SG_ Gear : 16|8@1+ (1,0) [0|8] "" Vector__XXX
+BO_ 257 Position: 8 ECU
+ SG_ Lat : 0|32@1- (1e-07,0) [-90|90] "deg" Vector__XXX
+ SG_ Lon : 32|32@1- (1e-07,0) [-180|180] "deg" Vector__XXX
+VAL_ 256 Gear 0 "Neutral" 1 "First" ;
+"""
+EVERY = [SamplingRule("*", SamplingPolicy(every=True))]
+
+
+def engine(ms: int, rpm: float, gear: int = 1) -> Frame:
+    data = int(rpm * 4).to_bytes(2, "little") + bytes([gear]) + bytes(5)
+    return Frame(T_NS + ms * 1_000_000 + 999_999, "can0", 256, False, data)
+
+
+def position(ms: int, lat: float, lon: float) -> Frame:
+    data = b"".join(round(angle * 1e7).to_bytes(4, "little", signed=True) for angle in (lat, lon))
+    return Frame(T_NS + ms * 1_000_000, "can0", 257, False, data)
+
+
+class Vehicle:
+    def __init__(self, rules=EVERY, *, bus: str | None = None, fixes: dict[str, str] | None = None) -> None:
+        table = SignalTable()
+        self.decoder = Decoder([cantools.database.load_string(DBC)], bus=bus, table=table)
+        self.pipeline = Pipeline(
+            table.signals,
+            rules,
+            max_age_ms=1_000,
+            max_samples=100_000,
+            fix_signals=FixSignals(fixes, table.signals) if fixes else None,
+        )
+
+    def take(self, *frames: Frame) -> list[Draft]:
+        self.pipeline.take_frames(self.decoder, frames, T_NS)
+        self.pipeline.finish(wall_ms=T_NS // 1_000_000 + 60_000)
+        return list(self.pipeline.take().drafts)
+
+
+def samples(draft: Draft) -> dict[str, list[tuple[int, float]]]:
+    start = T_NS // 1_000_000
+    return {
+        name: [(t_ms - start, value) for t_ms, value in zip(column.t_ms, column.v, strict=True)]
+        for name, column in draft.columns.items()
+    }
+
+
+def test_frames_become_columns_with_floored_times() -> None:
+    (draft,) = Vehicle().take(engine(0, 800), engine(10, 801), engine(10, 801))
+    assert samples(draft) == {
+        "Engine.Speed": [(0, 800.0), (10, 801.0), (10, 801.0)],
+        "Engine.Gear": [(0, 1), (10, 1), (10, 1)],
+    }
+
+
+def test_sampling_patterns_look_at_the_name_without_its_bus() -> None:
+    rules = [SamplingRule("Engine.Sp*", SamplingPolicy(every=True)), SamplingRule("*", SamplingPolicy(0, 0))]
+    (draft,) = Vehicle(rules, bus="pt").take(engine(0, 800), engine(10, 800), engine(20, 800, gear=2))
+    assert samples(draft) == {
+        "pt:Engine.Speed": [(0, 800.0), (10, 800.0), (20, 800.0)],
+        "pt:Engine.Gear": [(0, 1), (20, 2)],
+    }
+
+
+def test_catalog_comes_ahead_of_the_batches_that_name_it() -> None:
+    vehicle = Vehicle(bus="pt")
+    vehicle.pipeline.take_frames(vehicle.decoder, [engine(0, 800)], T_NS)
+    vehicle.pipeline.finish(wall_ms=0)
+    output = vehicle.pipeline.take()
+    ((name, body),) = output.catalogs
+    assert [draft.catalog for draft in output.drafts] == [name]
+    signals = {signal["name"]: signal for signal in json.loads(body)["signals"]}
+    assert signals["pt:Engine.Speed"] == {
+        "name": "pt:Engine.Speed",
+        "unit": "rpm",
+        "min": 0.0,
+        "max": 16383.75,
+        "choices": None,
+    }
+    assert signals["pt:Engine.Gear"]["choices"] == {"0": "Neutral", "1": "First"}
+
+
+def test_fixes_come_out_of_signals_and_out_of_a_receiver() -> None:
+    vehicle = Vehicle(fixes={"lat": "Position.Lat", "lon": "Position.Lon"})
+    vehicle.pipeline.take_fix(Fix(T_NS // 1_000_000, 1.0, 2.0))
+    (draft,) = vehicle.take(position(5, 48.1, 11.5), engine(6, 800))
+    assert [(fix.lat, fix.lon) for fix in draft.fixes] == [(1.0, 2.0), (pytest.approx(48.1), pytest.approx(11.5))]
+
+
+def test_frame_without_a_time_is_stamped_now() -> None:
+    (draft,) = Vehicle().take(engine(0, 800)._replace(t_ns=None))
+    assert samples(draft)["Engine.Speed"] == [(0, 800.0)]
+
+
+def test_unknown_frames_are_counted() -> None:
+    vehicle = Vehicle()
+    assert vehicle.take(Frame(T_NS, "can0", 999, False, b"\x00")) == []
+    assert (vehicle.pipeline.frames, vehicle.pipeline.decoded) == (1, 0)
+
+
+def test_tick_releases_what_waited_and_closes_what_is_old() -> None:
+    vehicle = Vehicle([SamplingRule("*", SamplingPolicy(min_interval_ms=100))])
+    pipeline, start = vehicle.pipeline, T_NS // 1_000_000
+    pipeline.take_frames(vehicle.decoder, [engine(0, 800), engine(10, 900)], T_NS)
+    pipeline.tick(wall_ms=start + 50, monotonic_ms=0)
+    assert not pipeline.take().drafts
+    pipeline.tick(wall_ms=start + 100, monotonic_ms=999)
+    assert not pipeline.is_ready
+    pipeline.tick(wall_ms=start + 101, monotonic_ms=1_000)
+    (draft,) = pipeline.take().drafts
+    assert samples(draft)["Engine.Speed"] == [(0, 800.0), (10, 900.0)]
+
+
+def test_shared_real_drive_is_conserved() -> None:
+    data = Path(__file__).parents[3] / "shared" / "data" / "obd2-trip"
+    if not data.is_dir():
+        pytest.skip("the shared recordings are not beside the checkout")
+    from edge.recording import open_recording
+
+    table = SignalTable()
+    databases = [cantools.database.load_file(data / name) for name in ("OBD-v4.4.dbc", "canmod-gnss.dbc")]
+    decoder = Decoder(databases, table=table)
+    rules = [SamplingRule("*", SamplingPolicy(min_interval_ms=1_000, deadband=0.5))]
+    pipeline = Pipeline(table.signals, rules, max_age_ms=1_000, max_samples=5_000)
+    pipeline.take_frames(decoder, open_recording(data / "converted-00000001-60FE3F04.candump.log"), T_NS)
+    pipeline.finish(wall_ms=0)
+    counts = pipeline.sampler.counts
+    kept = sum(draft.sample_count for draft in pipeline.take().drafts)
+    assert kept == counts.kept
+    assert counts.seen == kept + counts.unchanged + counts.deadband + counts.min_interval + counts.not_finite
+    assert 0 < kept < counts.seen / 5
