@@ -40,8 +40,8 @@ def fixed_rows(columns: Sequence[Column]) -> Iterator[bytes]:
         if column.null is not None:
             pattern |= column.null.astype(np.int64) << index
     for nulls in np.unique(pattern):
-        rows = np.flatnonzero(pattern == nulls) if pattern.any() else slice(None)
-        packed = _pack([None if nulls >> i & 1 else column.values[rows] for i, column in enumerate(columns)])
+        rows = np.flatnonzero(pattern == nulls)
+        packed = _pack(len(rows), [None if nulls >> i & 1 else c.values[rows] for i, c in enumerate(columns)])
         for start in range(0, len(packed), CHUNK_ROWS):
             yield packed[start : start + CHUNK_ROWS].tobytes()
     yield TRAILER
@@ -71,13 +71,13 @@ def jsonb(text: bytes) -> bytes:
     return b"\x01" + text
 
 
-def _pack(columns: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[np.void]:
+def _pack(count: int, columns: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[np.void]:
     layout: list[tuple[str, Any]] = [("n", ">i2")]
     for index, column in enumerate(columns):
         layout.append((f"l{index}", ">i4"))
         if column is not None:
             layout.append((f"v{index}", column.dtype.newbyteorder(">")))
-    rows = np.empty(next(len(column) for column in columns if column is not None), layout)
+    rows = np.empty(count, layout)
     rows["n"] = len(columns)
     for index, column in enumerate(columns):
         rows[f"l{index}"] = -1 if column is None else column.dtype.itemsize
