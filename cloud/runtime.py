@@ -22,6 +22,7 @@ SHUTDOWN_S = 5.0
 Main = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[object]]
 
+_NONE: Mapping[str, Check] = {}
 log = structlog.get_logger()
 
 
@@ -56,15 +57,21 @@ def make_registry() -> CollectorRegistry:
     return registry
 
 
-def add_health(app: web.Application, checks: Mapping[str, Check], registry: CollectorRegistry) -> None:
-    """`/healthz` while the event loop turns, `/readyz` when every check passes (it raises when not), `/metrics`."""
+def add_health(
+    app: web.Application, checks: Mapping[str, Check], registry: CollectorRegistry, *, also: Mapping[str, Check] = _NONE
+) -> None:
+    """`/healthz` while the event loop turns, `/readyz` when every check passes (it raises when not), `/metrics`.
+
+    What is in `also` is told by `/readyz`, but the process can do its work without it.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:
-        found = dict(zip(checks, await asyncio.gather(*map(_outcome, checks.values())), strict=True))
-        ready = all(problem is None for problem in found.values())
+        every = {**also, **checks}
+        found = dict(zip(every, await asyncio.gather(*map(_outcome, every.values())), strict=True))
+        ready = all(found[name] is None for name in checks)
         body = {"status": "ready" if ready else "not ready", "checks": {n: p or "ok" for n, p in found.items()}}
         return web.json_response(body, status=200 if ready else 503)
 

@@ -35,7 +35,8 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
             plain_bytes=config.plain_bytes,
         )
         app = api.make_app()
-        runtime.add_health(app, {"redis": bus.ping, "postgresql": partial(ping, pool)}, registry)
+        # Without the database batches are still taken, so that no balancer should turn vehicles away then.
+        runtime.add_health(app, {"redis": bus.ping}, registry, also={"postgresql": partial(ping, pool)})
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(ledgers.run(), name="ledgers")
             async with runtime.serve(
