@@ -100,7 +100,8 @@ class Bus:
                 await asyncio.sleep(random.uniform(0.05, 0.5))
 
     async def _listen(self, channels: Sequence[str]) -> AsyncIterator[LiveMessage | Gap]:
-        async with self._redis.pubsub() as pubsub:
+        # Without a timeout on sending: redis-py's is asyncio.wait_for, which loses a cancellation on Python 3.11.
+        async with _client(self._url, None) as redis, redis.pubsub() as pubsub:
             await pubsub.ssubscribe(*channels)
             asked = False
             while True:
@@ -194,12 +195,12 @@ class _NoGroup(Exception):
     """The stream or its group is gone: Redis was wiped."""
 
 
-def _client(url: str, timeout_s: float) -> "Redis":
+def _client(url: str, timeout_s: float | None) -> "Redis":
     # Without retries: a command whose answer was cut may have been done.
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_connect_timeout=ANSWER_S,
         retry=Retry(NoBackoff(), 0),
         client_name="fleetwire",
     )

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
 from cloud.api.call import Call, Document, InFlight, Reply, Route
-from cloud.api.openapi import document
+from cloud.api.openapi import text
 from cloud.api.query import explain, parse_query
 from cloud.api.replies import Shape
 from cloud.api.routes import ROUTES
@@ -30,8 +30,12 @@ def add_api(app: web.Application, db: Pool, in_flight: InFlight) -> None:
     app[THROTTLE] = LoginThrottle()
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _serve(route, db, in_flight))
-    described = document()
-    app.router.add_get(OPENAPI, lambda request: _answer(request, web.json_response(described)))
+    described = text()
+
+    async def openapi(_: web.Request) -> web.StreamResponse:
+        return _finished(web.Response(text=described, content_type="application/json"))
+
+    app.router.add_get(OPENAPI, openapi)
 
 
 @web.middleware
@@ -67,7 +71,7 @@ def _serve(route: Route, db: Pool, in_flight: InFlight) -> Handler:
             now=datetime.now(UTC),
             request=request,
         )
-        return await _answer(request, _response(route, await route.handler(call)))
+        return _finished(_response(route, await route.handler(call)))
 
     return serve
 
@@ -97,7 +101,7 @@ def _response(route: Route, reply: Reply) -> web.Response:
     return web.Response(status=route.status, text=reply.model_dump_json(by_alias=True), content_type="application/json")
 
 
-async def _answer(request: web.Request, response: web.Response) -> web.StreamResponse:
+def _finished(response: web.Response) -> web.StreamResponse:
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     if response.body is not None and len(response.text or "") >= COMPRESS_FROM_BYTES:
         response.enable_compression()

@@ -109,11 +109,11 @@ WITH fixed AS (
 ), paired AS (
     SELECT vehicle_id, ts, speed, radians(lat) AS lat, radians(lon) AS lon,
         lag(ts) OVER w AS ts0, radians(lag(lat) OVER w) AS lat0, radians(lag(lon) OVER w) AS lon0
-    FROM fixed WINDOW w AS (PARTITION BY vehicle_id ORDER BY ts)
+    FROM fixed WINDOW w AS (PARTITION BY vehicle_id ORDER BY ts, lat, lon)
 ), steps AS (
     SELECT vehicle_id, ts, speed, ts - ts0 AS took,
-        2 * 6371008.8 * asin(least(1, sqrt(
-            sin((lat - lat0) / 2) ^ 2 + cos(lat0) * cos(lat) * sin((lon - lon0) / 2) ^ 2))) AS metres
+        CASE WHEN ts0 IS NOT NULL THEN 2 * 6371008.8 * asin(least(1, sqrt(
+            sin((lat - lat0) / 2) ^ 2 + cos(lat0) * cos(lat) * sin((lon - lon0) / 2) ^ 2))) END AS metres
     FROM paired
 ), driven AS (
     SELECT vehicle_id, (ts AT TIME ZONE 'UTC')::date AS day, count(*) AS fixes, max(speed) AS max_speed,
