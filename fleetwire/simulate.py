@@ -39,11 +39,14 @@ def simulate() -> None:
     "--seed", default=1, show_default=True, help="Another seed, another drive; the same seed, the same bytes."
 )
 @click.option("--minutes", default=20.0, show_default=True, help="How long it drives.")
+@click.option(
+    "--round-trip", is_flag=True, help="End when it is parked where it began (--minutes at most): for --loop."
+)
 @click.option("--route", default="helsinki-airport", show_default=True, help="See 'fleetwire simulate routes'.")
 @click.option("--start", default="2025-06-02T06:00:00Z", show_default=True, help="When the drive begins (RFC 3339).")
 @click.option("--vehicle", default="demo-0001", show_default=True, help="Whose drive it is.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else standard output.")
-def drive(seed: int, minutes: float, route: str, start: str, vehicle: str, output: Path | None) -> None:
+def drive(minutes: float, start: str, output: Path | None, **settings: Any) -> None:
     """Make a drive from a small vehicle model, as JSON.
 
     \b
@@ -52,7 +55,7 @@ def drive(seed: int, minutes: float, route: str, start: str, vehicle: str, outpu
     from simulator.drive_maker import drive_text, make_drive
 
     with spoken_errors():
-        document = make_drive(route=route, seed=seed, minutes=minutes, start=_moment(start), vehicle=vehicle)
+        document = make_drive(minutes=minutes, start=_moment(start), **settings)
     text = drive_text(document)
     if output is None:
         click.echo(text, nl=False)
@@ -61,7 +64,8 @@ def drive(seed: int, minutes: float, route: str, start: str, vehicle: str, outpu
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{output}: cannot be written: {error.strerror}") from error
-    click.echo(f"{output}: {minutes:g} minutes on {route}, {len(text) / 1e6:.1f} MB", err=True)
+    length = f"{document['duration'] / 60:.1f} minutes on {document['route']}"
+    click.echo(f"{output}: {length}, {len(text) / 1e6:.1f} MB", err=True)
 
 
 @simulate.command()

@@ -51,16 +51,17 @@ def plan_show(vehicle: str, files: Sequence[Path], dbc: Sequence[Path], bus: Vir
         raise SimulatorError(f"{files[0]} is a recording: name the DBC of its frames with --dbc")
     if not drives and next(iter(open_recording(list(files))), None) is None:
         raise SimulatorError(f"there is no frame in {files[0]}")
-    signals = find_gps_signals(dbc)
+    databases = tuple(dbc) or tuple(dict.fromkeys(map(_named_database, files, (drive.dbc for drive in drives))))
     has_positions = any(drive.fixes for drive in drives)
+    on_a_port = has_positions and bus is not None
     return Show(
         vehicle,
         tuple(files),
-        tuple(dbc) or tuple(dict.fromkeys(map(_named_database, files, (drive.dbc for drive in drives)))),
+        databases,
         bus,
         encode_with=dbc[0] if drives and dbc else None,
         has_positions=has_positions,
-        gps_signals=None if has_positions else signals,
+        gps_signals=None if on_a_port else find_gps_signals(databases),
     )
 
 

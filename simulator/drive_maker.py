@@ -39,16 +39,22 @@ class _Changes:
     v: list[float | int] = field(default_factory=list)
 
 
-def make_drive(*, route: str, seed: int, minutes: float, start: datetime, vehicle: str) -> dict[str, Any]:
-    """The first `minutes` of a vehicle on `route`, from its parking place. Equal arguments give equal documents."""
+def make_drive(
+    *, route: str, seed: int, minutes: float, start: datetime, vehicle: str, round_trip: bool = False
+) -> dict[str, Any]:
+    """The first `minutes` of a vehicle on `route`, from its parking place. Equal arguments give equal documents.
+
+    A `round_trip` ends earlier, when the vehicle is parked where it began, so that it can be played in a loop.
+    """
     if not 0 < minutes <= 24 * 60:
         raise SimulatorError(f"a drive takes between 0 and {24 * 60} minutes, not {minutes:g}")
     model = Vehicle(road(route), seed=seed)
     quantizers = own_quantizers()
     changes: dict[str, _Changes] = {name: _Changes() for name in quantizers}
     fixes: list[DriveFix] = []
-    duration_ms = round(minutes * 60_000)
-    for t_ms in range(0, duration_ms + 1, STEP_MS):
+    duration_ms = 0
+    for t_ms in range(0, round(minutes * 60_000) + 1, STEP_MS):
+        duration_ms = t_ms
         if t_ms:
             model.step(STEP_MS / 1000)
         for name, reading in model.readings().items():
@@ -59,6 +65,8 @@ def make_drive(*, route: str, seed: int, minutes: float, start: datetime, vehicl
         fix = model.fix(t_ms) if t_ms % FIX_EVERY_MS == 0 else None
         if fix is not None:
             fixes.append(fix)
+        if round_trip and model.driver.is_home_again:
+            break
     return {
         "format": FORMAT,
         "version": VERSION,

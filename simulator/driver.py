@@ -13,6 +13,7 @@ COMFORT_BRAKE: Final = 1.3  # m/s², what a driver plans with
 HARDEST_BRAKE: Final = 3.0
 LATERAL_COMFORT: Final = 2.2  # m/s² in a bend
 LOOK_AHEAD_S: Final = 10.0
+AT_AN_END_M: Final = 20.0
 FIRST_PARK_S: Final = 3.0
 PARKED_S: Final = (90.0, 600.0)
 REST_AFTER_S: Final = (6000.0, 9000.0)
@@ -68,6 +69,12 @@ class Driver:
     def engine_running(self) -> bool:
         """Whether the engine turns by itself."""
         return self.phase in (Phase.DRIVING, Phase.STANDING)
+
+    @property
+    def is_home_again(self) -> bool:
+        """Whether it has driven, and is parked where its road begins."""
+        is_at_begin = self.place.at_m < AT_AN_END_M and not self.place.backwards
+        return self.phase is Phase.PARKED and self.arrivals > 0 and is_at_begin
 
     def step(self, dt_s: float) -> None:
         """Go on for `dt_s` seconds."""

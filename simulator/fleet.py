@@ -21,7 +21,7 @@ from simulator.fleet_plan import Credential, FleetPlan
 from simulator.fleet_vehicle import TICK_S, FleetVehicle, fleet_catalog, memory_path, settle_in
 from wire.catalog import catalog_body, catalog_hash
 
-SPOOL_BYTES: Final = 64_000_000
+SPOOL_BYTES: Final = 16_000_000  # about half a day
 REMEMBER_EVERY_TICKS: Final = 10
 FIRST_REPORT_S: Final = 5.0
 REPORT_EVERY_S: Final = 60.0

@@ -76,6 +76,17 @@ def test_a_made_drive_reads_back_and_fits_its_database() -> None:
     assert drive.duration_ms == 360_000
 
 
+@pytest.mark.parametrize("route", ["helsinki-airport", "helsinki-kallio-loop"])
+def test_a_round_trip_ends_where_it_began(route: str) -> None:
+    drive = parse_drive(
+        make_drive(route=route, seed=1, minutes=300, start=START, vehicle="v", round_trip=True), name="x"
+    )
+    first, last = drive.fixes[0], drive.fixes[-1]
+    assert distance_m(first.lat, first.lon, last.lat, last.lon) < 50
+    assert max(fix.speed or 0 for fix in drive.fixes) > 30
+    assert drive.duration_ms < 300 * 60_000
+
+
 def test_a_drives_speed_is_the_speed_of_its_positions() -> None:
     drive = parse_drive(make_drive(route="helsinki-turku", seed=2, minutes=12, start=START, vehicle="v"), name="x")
     travelled_m = sum(distance_m(a.lat, a.lon, b.lat, b.lon) for a, b in pairwise(drive.fixes) if b.speed)
