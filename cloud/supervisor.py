@@ -6,7 +6,6 @@ A unit is one process to be kept: a child of ours (`Child`) or an embedded servi
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Protocol, Self
 
 from cloud.errors import CloudError
 from cloud.services import embedded
-from cloud.services.processes import wait_gone
+from cloud.services.processes import dying_with_parent, wait_gone
 
 Say = Callable[[str], None]
 Probe = Callable[[], Awaitable[bool]]
@@ -75,7 +74,7 @@ class Child:
             order.log.rename(order.log.with_suffix(".log.1"))
         with order.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *_dying_with_parent(order.argv),
+                *dying_with_parent(order.argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -241,9 +240,3 @@ def describe_end(status: int) -> str:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"was ended by signal {-status}"
-
-
-def _dying_with_parent(argv: Sequence[str]) -> list[str]:
-    """setpriv becomes the program, so that the pid is the program's."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", "--", *argv] if setpriv else list(argv)

@@ -6,17 +6,16 @@ now (and is gone when nothing does). Both are for the owner only.
 
 import asyncio
 import contextlib
-import fcntl
-import itertools
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cloud.private_file import read_private, write_private
 from cloud.services.errors import ServiceError
+from cloud.services.lock import file_lock
 from cloud.services.mosquitto import Mosquitto
 from cloud.services.ports import home_port, next_free_port, port_is_free
 from cloud.services.postgres import Postgres
@@ -31,8 +30,6 @@ URL_KEYS = {"postgres": "database_url", "redis": "redis_url", "mosquitto": "mqtt
 ALL = tuple(URL_KEYS)
 _START_PATIENCE_S = 120.0  # PostgreSQL after a crash first replays its log
 _STOP_PATIENCE_S = 30.0
-_LOCK_POLL_S = 0.05
-_TELL_AFTER_ATTEMPTS = 40
 _LOG_LIMIT_BYTES = 10_000_000
 
 
@@ -77,11 +74,11 @@ async def start(
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "services").mkdir(exist_ok=True, mode=0o700)
-    async with _locked(home, say):
+    async with _lock(home, say):
         found = _alive(read_services(home))
         missing = [server for server in _servers(durable) if server.name in wanted and server.name not in found.running]
         if missing:
-            sandbox = await asyncio.to_thread(ensure_sandbox, cache_folder(environ), say)
+            sandbox = await ensure_sandbox(cache_folder(environ), say)
             running = dict(found.running)
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -101,7 +98,7 @@ async def stop(home: Path, *, wanted: Collection[str] = ALL, say: Say = print) -
     home = home.absolute()
     if not (home / "services").is_dir():
         return []
-    async with _locked(home, say):
+    async with _lock(home, say):
         services = _alive(read_services(home))
         for server in _servers(durable=True):
             if server.name in wanted and (one := services.running.get(server.name)):
@@ -232,16 +229,7 @@ def _tail(log: Path, lines: int = 10) -> str:
     return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
-@contextlib.asynccontextmanager
-async def _locked(home: Path, say: Say) -> AsyncIterator[None]:
+def _lock(home: Path, say: Say) -> contextlib.AbstractAsyncContextManager[None]:
     """One start or stop at a time in a home."""
-    with (home / "services" / "lock").open("w") as lock:
-        for attempt in itertools.count():
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if attempt == _TELL_AFTER_ATTEMPTS:
-                    say("another start or stop of these services is under way; waiting for it")
-                await asyncio.sleep(_LOCK_POLL_S)
-        yield
+    waiting = "another start or stop of these services is under way; waiting for it"
+    return file_lock(home / "services" / "lock", waiting=waiting, say=say)

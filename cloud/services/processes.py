@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +75,12 @@ async def end(process: Process, *, with_signal: signal.Signals, patience_s: floa
         await wait_gone(process)
         return False
     return True
+
+
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
+    """The command line of a child that gets SIGTERM when its parent is gone; its pid is the program's own."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--", *argv] if setpriv else list(argv)
 
 
 def _send(process: Process, number: signal.Signals) -> bool:

@@ -1,20 +1,22 @@
 """The servers' programs: Debian 13's packages unpacked into a cache folder, verified before use."""
 
-import contextlib
-import fcntl
+import asyncio
 import hashlib
 import json
 import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cloud.services.errors import WITH_DOCKER, ServiceError
-from cloud.services.sandbox import Sandbox, SandboxError
+from cloud.services.lock import file_lock
+from cloud.services.processes import dying_with_parent
+from cloud.services.sandbox import Sandbox
 
 SUITE = "trixie"
 PACKAGES = ("base-files", "dash", "coreutils", "postgresql-17-timescaledb", "redis-server", "mosquitto")
@@ -39,22 +41,23 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "fleetwire"
 
 
-def ensure_sandbox(cache: Path, say: Say) -> Sandbox:
-    """A sandbox around a verified root, unpacked first where it is missing or damaged. Blocks for seconds then."""
+async def ensure_sandbox(cache: Path, say: Say) -> Sandbox:
+    """A sandbox around a verified root, which is unpacked first where it is missing or damaged."""
     root = cache / f"debian-{SUITE}-{platform.machine()}-{_recipe_hash()}"
     if not shutil.which("bwrap"):
-        _install_tools(say)
-    if is_intact(root) and (sandbox := _working_sandbox(root)):
+        await asyncio.to_thread(_install_tools, say)
+    if sandbox := await asyncio.to_thread(_working_sandbox, root):
         return sandbox
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / f"{root.name}.lock", say):
-        if is_intact(root) and (sandbox := _working_sandbox(root)):
+    waiting = "another process is unpacking the services; waiting for it"
+    async with file_lock(cache / f"{root.name}.lock", waiting=waiting, say=say):
+        if sandbox := await asyncio.to_thread(_working_sandbox, root):
             return sandbox
         if not shutil.which("mmdebstrap"):
-            _install_tools(say)
+            await asyncio.to_thread(_install_tools, say)
         if root.exists():
             say(f"{root} is damaged: unpacking it again")
-        _unpack(root, say)
+        await _unpack(root, say)
         sandbox = Sandbox.tried(root)
         _try_programs(sandbox)
         return sandbox
@@ -93,56 +96,56 @@ def _become_root() -> list[str] | None:
     return None
 
 
-def _unpack(root: Path, say: Say) -> None:
+async def _unpack(root: Path, say: Say) -> None:
     """Unpack beside the final place and rename, so that a root is there whole or not at all."""
-    fresh = root.with_name(f"{root.name}.new")
-    _remove(fresh)
+    for abandoned in root.parent.glob(f"{root.name}.new-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    fresh = root.with_name(f"{root.name}.new-{os.getpid()}")
     say("downloading PostgreSQL 17 with TimescaleDB, Redis 8 and Mosquitto 2 from Debian 13 (about 110 MB, once)")
     started = time.monotonic()
-    # chrootless needs neither root nor user namespaces: nothing of the packages is run, only unpacked.
-    command = ["mmdebstrap", "--mode=chrootless", "--variant=extract", "--format=directory"]
-    command += [
-        "--aptopt=APT::Install-Recommends false",
-        "--aptopt=Acquire::Retries 3",
-        f"--include={','.join(PACKAGES)}",
-    ]
-    if mirror := os.environ.get("FLEETWIRE_DEBIAN_MIRROR"):
-        command += [SUITE, str(fresh), mirror]
-    else:
-        command += [SUITE, str(fresh)]
-    _run_telling(command, say)
-    (fresh / "data").mkdir()
-    (fresh / "etc/passwd").write_text(PASSWD)
-    (fresh / "etc/group").write_text(GROUP)
-    _stamp(fresh).write_text(json.dumps({"packages": PACKAGES, "files": _fingerprint(fresh)}))
-    _remove(root)
-    fresh.rename(root)
+    try:
+        await _fetch_packages(fresh, say)
+        (fresh / "data").mkdir()
+        (fresh / "etc/passwd").write_text(PASSWD)
+        (fresh / "etc/group").write_text(GROUP)
+        _stamp(fresh).write_text(json.dumps({"packages": PACKAGES, "files": _fingerprint(fresh)}))
+        if root.exists():
+            shutil.rmtree(root)
+        fresh.rename(root)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     say(f"unpacked into {root} in {time.monotonic() - started:.0f} s")
 
 
-def _run_telling(command: list[str], say: Say) -> None:
+async def _fetch_packages(into: Path, say: Say) -> None:
+    # chrootless needs neither root nor user namespaces: nothing of the packages is run, only unpacked.
+    command = ["mmdebstrap", "--mode=chrootless", "--variant=extract", "--format=directory"]
+    command += ["--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Retries 3"]
+    command += [f"--include={','.join(PACKAGES)}", SUITE, str(into)]
+    if mirror := os.environ.get("FLEETWIRE_DEBIAN_MIRROR"):
+        command.append(mirror)
+    unpacking = await asyncio.create_subprocess_exec(
+        *dying_with_parent(command),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert unpacking.stderr is not None
     lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as unpacking:
-        assert unpacking.stderr is not None
-        for line in unpacking.stderr:
-            lines.append(line.rstrip())
-            if line.startswith(("I: downloading", "I: extracting")):
-                say(f"  {line[3:].strip()}")
+    try:
+        async for line in unpacking.stderr:
+            lines.append(line.decode(errors="replace").rstrip())
+            if lines[-1].startswith(("I: downloading", "I: extracting")):
+                say(f"  {lines[-1][3:].strip()}")
+        await unpacking.wait()
+    finally:
+        if unpacking.returncode is None:
+            os.killpg(unpacking.pid, signal.SIGKILL)
+            await unpacking.wait()
     if unpacking.returncode:
         said = "\n".join(f"  {line}" for line in lines if not line.startswith("I:")) or "\n".join(lines)
         raise ServiceError(f"mmdebstrap could not fetch Debian's packages; is a Debian mirror reachable?\n{said}")
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _stamp(root: Path) -> Path:
@@ -170,11 +173,12 @@ def _fingerprint(root: Path) -> str:
 
 
 def _working_sandbox(root: Path) -> Sandbox | None:
+    """None when the root is missing or damaged. Raises SandboxError when no sandbox works here at all."""
+    if not is_intact(root):
+        return None
+    sandbox = Sandbox.tried(root)
     try:
-        sandbox = Sandbox.tried(root)
         _try_programs(sandbox)
-    except SandboxError:
-        raise
     except ServiceError:
         return None
     return sandbox
@@ -185,14 +189,3 @@ def _try_programs(sandbox: Sandbox) -> None:
         answer = subprocess.run(sandbox.argv([program, flag]), capture_output=True, text=True, check=False, timeout=30)
         if not answer.stdout:
             raise ServiceError(f"{program} in {sandbox.root} does not run: {answer.stderr.strip()}")
-
-
-@contextlib.contextmanager
-def _locked(path: Path, say: Say) -> Iterator[None]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process is unpacking the services; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -112,9 +112,9 @@ async def test_server_that_cannot_start_is_an_error_with_its_words(private_servi
     assert private_services.status().pids == {}
 
 
-def test_damaged_root_is_noticed(tmp_path: Path) -> None:
+async def test_damaged_root_is_noticed(tmp_path: Path) -> None:
     """A copy of the unpacked packages with one file gone is not used."""
-    sandbox = root.ensure_sandbox(root.cache_folder(os.environ), lambda line: None)
+    sandbox = await root.ensure_sandbox(root.cache_folder(os.environ), lambda line: None)
     assert root.is_intact(sandbox.root)
     copy = tmp_path / "root"
     copy.mkdir()
