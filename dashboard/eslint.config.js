@@ -26,9 +26,9 @@ export default tseslint.config(
         'error',
         {
           zones: [
-            { target: './src/{lib,components,api,styles}', from: './src/{features,app}' },
+            { target: ['./src/lib', './src/components', './src/api'], from: ['./src/features', './src/app'] },
             { target: './src/features', from: './src/app' },
-            { target: './src/{lib,api}', from: './src/components' },
+            { target: ['./src/lib', './src/api'], from: './src/components' },
             ...features.map((name) => ({
               target: `./src/features/${name}`,
               from: './src/features',

@@ -13,7 +13,22 @@ export default defineConfig({
   server: { proxy: { '/v1': { target: api, ws: true } } },
   preview: { proxy: { '/v1': { target: api, ws: true } } },
   worker: { format: 'es' },
-  build: { target: 'es2022', chunkSizeWarningLimit: 1200, license: true },
+  build: {
+    target: 'es2022',
+    chunkSizeWarningLimit: 1200,
+    license: { fileName: 'licenses.md' },
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'map', test: /node_modules[\\/](maplibre-gl|@maplibre|@mapbox|pmtiles|@protomaps)/ },
+            { name: 'chart', test: /node_modules[\\/]uplot/ },
+            { name: 'react', test: /node_modules[\\/](react|react-dom|scheduler)[\\/]/ },
+          ],
+        },
+      },
+    },
+  },
   test: {
     restoreMocks: true,
     unstubGlobals: true,

@@ -1,5 +1,5 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { Link, Outlet, useRouteContext, useRouter } from '@tanstack/react-router';
+import { Link, Outlet, useNavigate, useRouteContext } from '@tanstack/react-router';
 import { CircleUserRound } from 'lucide-react';
 import { Menu } from '@/components/Menu/Menu';
 import { Wordmark } from '@/components/Wordmark/Wordmark';
@@ -42,12 +42,12 @@ function AccountMenu() {
   const { session } = useRouteContext({ from: '/signed-in' });
   const { choice, choose } = useTheme();
   const queryClient = useQueryClient();
-  const router = useRouter();
+  const navigate = useNavigate();
   const leave = useMutation({
     mutationFn: signOut,
-    onSettled: () => {
-      queryClient.removeQueries({ queryKey: sessionQuery.queryKey });
-      void router.invalidate();
+    onSuccess: () => {
+      queryClient.setQueryData(sessionQuery.queryKey, null);
+      void navigate({ to: '/sign-in', search: {} });
     },
   });
   return (

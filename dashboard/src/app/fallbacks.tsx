@@ -1,5 +1,5 @@
 import type { ErrorComponentProps } from '@tanstack/react-router';
-import { Link } from '@tanstack/react-router';
+import { Link, useRouter } from '@tanstack/react-router';
 import { Compass } from 'lucide-react';
 import { buttonClass } from '@/components/Button/button-class';
 import { EmptyState } from '@/components/EmptyState/EmptyState';
@@ -8,14 +8,21 @@ import { text } from '@/lib/text';
 
 export function NotFoundPage() {
   return (
-    <EmptyState icon={Compass} title={text.notFound.title} hint={text.notFound.hint} isPage>
-      <Link to="/" className={buttonClass('plain')}>
-        {text.notFound.back}
-      </Link>
-    </EmptyState>
+    <main>
+      <EmptyState icon={Compass} title={text.notFound.title} hint={text.notFound.hint} isPage>
+        <Link to="/" className={buttonClass('plain')}>
+          {text.notFound.back}
+        </Link>
+      </EmptyState>
+    </main>
   );
 }
 
 export function RouteError({ error, reset }: ErrorComponentProps) {
-  return <ErrorView error={error} onRetry={reset} />;
+  const router = useRouter();
+  const retry = () => {
+    reset();
+    void router.invalidate();
+  };
+  return <ErrorView error={error} onRetry={retry} />;
 }

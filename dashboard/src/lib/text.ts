@@ -29,7 +29,6 @@ export const text = {
     unexpected: 'Something went wrong on this page',
     unexpectedHint: 'Reload the page. If it happens again, please report what you did.',
     tryAgain: 'Try again',
-    reload: 'Reload the page',
   },
   notFound: {
     title: 'There is no such page',
@@ -48,7 +47,6 @@ export const text = {
     expired: 'Your session has ended. Sign in to go on where you were.',
     required: 'Please fill this in.',
     signOut: 'Sign out',
-    signOutFailed: 'Signing out did not work',
     account: (user: string) => `Account of ${user}`,
   },
   theme: { label: 'Theme', light: 'Light', dark: 'Dark', system: 'As the system' },
@@ -70,7 +68,6 @@ export const text = {
   fleet: {
     title: 'Fleet',
     search: 'Search vehicles',
-    searchHint: 'Name or id',
     sort: 'Sort by',
     sorts: { name: 'Name', state: 'State', seen: 'Last seen', speed: 'Speed' },
     filter: 'Filter by state',
@@ -127,7 +124,6 @@ export const text = {
     noMessage: 'Other signals',
     onBus: (bus: string) => `bus ${bus}`,
     fromSource: (address: string) => `source ${address}`,
-    full: (most: number) => `At most ${most} charts at once`,
   },
   chart: {
     title: 'Last minutes',
@@ -137,7 +133,6 @@ export const text = {
     loading: 'Loading history…',
     noData: 'No values in this window',
     remove: (name: string) => `Remove the chart of ${name}`,
-    now: 'now',
   },
   track: {
     title: 'Track',

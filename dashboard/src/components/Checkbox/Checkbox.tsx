@@ -1,5 +1,4 @@
 import { Check } from 'lucide-react';
-import { Checkbox as AriaCheckbox } from 'react-aria-components';
 import styles from './Checkbox.module.css';
 
 interface CheckboxProps {
@@ -12,14 +11,15 @@ interface CheckboxProps {
 /** A checkbox whose label is for assistive technology only; what it belongs to stands beside it. */
 export function Checkbox({ label, isSelected, isDisabled = false, onChange }: CheckboxProps) {
   return (
-    <AriaCheckbox
-      aria-label={label}
-      className={styles['checkbox'] ?? ''}
-      isSelected={isSelected}
-      isDisabled={isDisabled}
-      onChange={onChange}
-    >
-      <span className={styles['box']}>{isSelected && <Check size={12} strokeWidth={3.5} aria-hidden />}</span>
-    </AriaCheckbox>
+    <span className={styles['checkbox']}>
+      <input
+        type="checkbox"
+        aria-label={label}
+        checked={isSelected}
+        disabled={isDisabled}
+        onChange={(event) => onChange(event.target.checked)}
+      />
+      <Check size={12} strokeWidth={3.5} aria-hidden />
+    </span>
   );
 }

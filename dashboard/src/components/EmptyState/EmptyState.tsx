@@ -12,7 +12,7 @@ interface EmptyStateProps {
 }
 
 export function EmptyState({ icon: Icon, title, hint, children, isPage = false }: EmptyStateProps) {
-  const Heading = isPage ? 'h1' : 'h3';
+  const Heading = isPage ? 'h1' : 'h2';
   return (
     <div className={styles['empty']} data-page={isPage || undefined}>
       <span className={styles['icon']}>

@@ -62,7 +62,7 @@ export function MapCanvas({ label, overlays, onReady, children }: MapCanvasProps
   if (!canDraw) return <EmptyState icon={MapPinOff} title={text.map.unavailable} hint={text.map.unavailableHint} />;
   return (
     <div className={styles['frame']}>
-      <div ref={container} className={styles['map']} role="region" aria-label={label} />
+      <div ref={container} className={styles['map']} />
       {children}
     </div>
   );

@@ -52,7 +52,7 @@ export function FleetMap({ selectedId, onSelect }: FleetMapProps) {
       perf.mapUpdates += 1;
       perf.lastMapUpdateAt = started;
       perf.lastMapUpdateMs = performance.now() - started;
-      isFitted ||= fit(map, fleet, { animate: false });
+      isFitted ||= map.getContainer().clientWidth > 0 && fit(map, fleet, { animate: false });
     };
     draw();
     return fleet.subscribe(draw);

@@ -3,6 +3,7 @@ import { useMemo } from 'react';
 import { Segmented } from '@/components/Segmented/Segmented';
 import { useFleet } from '@/lib/live/live';
 import { text } from '@/lib/text';
+import { usePageTitle } from '@/lib/use-page-title';
 import { FleetList } from './FleetList';
 import { FleetMap } from './FleetMap';
 import styles from './FleetPage.module.css';
@@ -17,6 +18,7 @@ interface FleetPageProps {
 }
 
 export function FleetPage({ view, onView }: FleetPageProps) {
+  usePageTitle(text.fleet.title);
   const vehicles = useFleet();
   const { query, states, sort } = view;
   const rows = useMemo(() => fleetRows(vehicles, { query, states, sort }), [vehicles, query, states, sort]);

@@ -18,24 +18,22 @@ export const FleetRow = memo(function FleetRow({ vehicle, view }: FleetRowProps)
   const { id, name, state, position } = vehicle;
   const isSelected = view.selectedId === id;
   return (
-    <Link
-      to="/"
-      search={toSearch({ ...view, selectedId: id, pane: 'map' })}
-      replace
-      className={styles['row']}
-      aria-label={name}
-      aria-description={text.states[state]}
-      aria-current={isSelected ? 'true' : undefined}
-      data-vehicle={id}
-      data-state={state}
-    >
+    <div className={styles['row']} data-vehicle={id} data-state={state} data-selected={isSelected || undefined}>
       <StateMark state={state} />
-      <span className={styles['name']}>{name}</span>
+      <Link
+        to="/"
+        search={toSearch({ ...view, selectedId: id, pane: 'map' })}
+        replace
+        className={styles['name']}
+        aria-current={isSelected ? 'true' : undefined}
+      >
+        {name}
+      </Link>
       <span className={styles['speed']}>{state === 'driving' ? formatSpeed(position?.speed ?? null) : ''}</span>
       <span className={styles['detail']}>
         {text.states[state]} · <Seen ms={vehicle.lastSeenMs} />
       </span>
-    </Link>
+    </div>
   );
 });
 

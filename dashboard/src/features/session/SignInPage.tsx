@@ -8,6 +8,7 @@ import { TextField } from '@/components/TextField/TextField';
 import { Wordmark } from '@/components/Wordmark/Wordmark';
 import { ApiProblem, isSignedOut } from '@/lib/api/problem';
 import { text } from '@/lib/text';
+import { usePageTitle } from '@/lib/use-page-title';
 import { signIn } from './session-api';
 import styles from './SignInPage.module.css';
 
@@ -17,6 +18,7 @@ interface SignInPageProps {
 }
 
 export function SignInPage({ hasExpired, onSignedIn }: SignInPageProps) {
+  usePageTitle(text.session.title);
   const [user, setUser] = useState('');
   const [password, setPassword] = useState('');
   const attempt = useMutation({ mutationFn: signIn, onSuccess: onSignedIn });

@@ -6,6 +6,7 @@ import { useVehicle } from '@/lib/live/live';
 import type { VehicleState } from '@/lib/live/protocol';
 import { text } from '@/lib/text';
 import { useNowMs } from '@/lib/time/clock';
+import { usePageTitle } from '@/lib/use-page-title';
 import styles from './VehicleHeader.module.css';
 
 interface VehicleHeaderProps {
@@ -18,6 +19,7 @@ export function VehicleHeader({ id, known }: VehicleHeaderProps) {
   const live = useVehicle(id);
   const nowMs = useNowMs();
   const name = live?.name ?? known?.name ?? id;
+  usePageTitle(name);
   const state = live?.state ?? known?.state;
   const lastSeenMs = live?.lastSeenMs ?? known?.last_seen ?? null;
   return (

@@ -39,7 +39,7 @@ function draw(state: VehicleState, hasHeading: boolean): ImageData {
   shape(pen, hasHeading, 7.6);
   pen.fillStyle = color;
   pen.fill();
-  if (state === 'offline' || state === 'parked') center(pen, state, ground);
+  center(pen, state, ground);
   return pen.getImageData(0, 0, canvas.width, canvas.height);
 }
 
@@ -56,14 +56,15 @@ function shape(pen: CanvasRenderingContext2D, hasHeading: boolean, radius: numbe
   pen.closePath();
 }
 
-/** Told apart without colour: a square for parked, a hole for offline. */
+/** Told apart without colour: a half for idling, a square for parked, a hole for offline. */
 function center(pen: CanvasRenderingContext2D, state: VehicleState, ground: string): void {
   pen.fillStyle = ground;
   if (state === 'parked') {
     pen.fillRect(-2.6, -2.6, 5.2, 5.2);
-    return;
   }
-  pen.beginPath();
-  pen.arc(0, 0, 4.2, 0, 2 * Math.PI);
-  pen.fill();
+  if (state === 'idling' || state === 'offline') {
+    pen.beginPath();
+    pen.arc(0, 0, 4.6, -Math.PI / 2, state === 'idling' ? Math.PI / 2 : 1.5 * Math.PI);
+    pen.fill();
+  }
 }
