@@ -21,7 +21,7 @@ function main() {
   try {
     const atlas = readJson('world-atlas/countries-10m.json');
     const layers = {
-      earth: [earth(atlas)],
+      earth: earth(atlas),
       boundaries: [boundaries(atlas)],
       water: [...lakes(), ...rivers()],
       places: [...countries(atlas), ...localities()],
@@ -54,8 +54,10 @@ function tippecanoeOptions(made) {
     '--name', 'Fleetwire world',
     '--attribution', 'Natural Earth · GeoNames (CC BY 4.0)',
     '--minimum-zoom', '0', '--maximum-zoom', String(MAX_ZOOM),
-    '--full-detail', '12', '--simplification', '2', '--detect-shared-borders',
-    '--drop-rate', '1', '--no-tile-size-limit', '--no-feature-limit',
+    // Without the next option whole continents are missing from the low zooms: a clipped piece counts as tiny.
+    '--no-tiny-polygon-reduction',
+    '--full-detail', '12', '--simplification', '2', '--drop-rate', '1',
+    '--no-tile-size-limit', '--no-feature-limit',
   ];
 }
 
@@ -70,7 +72,11 @@ function layerOptions(work, layers) {
 function earth(atlas) {
   const land = feature(atlas, atlas.objects.land);
   const geometry = land.type === 'FeatureCollection' ? land.features[0].geometry : land.geometry;
-  return { type: 'Feature', properties: { kind: 'earth' }, geometry };
+  return geometry.coordinates.map((coordinates) => ({
+    type: 'Feature',
+    properties: { kind: 'earth' },
+    geometry: { type: 'Polygon', coordinates },
+  }));
 }
 
 function boundaries(atlas) {
