@@ -1,0 +1,94 @@
+"""ingest: requests a second of the real ingest process, against an empty aiohttp handler that reads the same bodies.
+
+Each request carries one vehicle's batch of 1 s, as the agent makes it of a simulated drive. Both servers are processes
+of their own and get the same requests from the same client. TimescaleDB and Redis run, the writer does not.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from bench.drafts import DEFAULT, drafts
+from bench.figure import Figure, faster_is_better, interleaved_async
+from bench.load import Sender, lanes, request, send
+from bench.recordings import simulated
+from bench.stack import INGEST, running
+from cloud.accounts import add_vehicles
+from cloud.config import CloudConfig
+from cloud.database import connect
+from cloud.local import address, answers_ready
+from cloud.services.ports import next_free_port
+from cloud.supervisor import Child, Order, Supervisor
+from edge.batcher import Draft
+
+RUNS: Final = 5
+VEHICLES: Final = 64
+BATCHES: Final = 30
+_FIRST: Final = 60
+"""By then the simulated vehicle is on its way."""
+
+
+def ingest(*, vehicles: int = VEHICLES, batches: int = BATCHES, runs: int = RUNS) -> Figure:
+    """A run of either server before those that count."""
+    source = list(islice(drafts(simulated(), DEFAULT, max_age_ms=1000), _FIRST, _FIRST + batches))
+    return asyncio.run(_ingest(source, vehicles, runs))
+
+
+async def _ingest(source: Sequence[Draft], vehicles: int, runs: int) -> Figure:
+    async with running(INGEST) as stack, Supervisor(say=_quiet) as supervisor:
+        config = stack.config
+        empty_port = next_free_port(25_000)
+        await supervisor.start(Child(_empty_handler(config, empty_port)))
+        connection = await connect(config.database_url)
+        credentials = await add_vehicles(connection, [f"ingest-{number}" for number in range(vehicles)])
+        await connection.close()
+        rounds = [_Round(Sender.of(credentials), source) for _ in range(runs + 1)]
+        ours, baseline = iter(rounds), iter(rounds)
+
+        async def run_ours() -> float:
+            return await next(ours).rate(stack.ingest_url)
+
+        async def run_baseline() -> float:
+            return await next(baseline).rate(address(config, empty_port))
+
+        await run_ours()
+        await run_baseline()
+        rates = await interleaved_async(run_ours, run_baseline, runs=runs)
+    samples = sum(draft.sample_count for draft in source) / len(source)
+    size = sum(len(one) for lane in rounds[0].lanes for one in lane) / rounds[0].count
+    note = (
+        f"{rounds[0].count:,} requests a run over {len(rounds[0].lanes)} connections, each one batch of about "
+        f"{samples:.0f} samples, {size:.0f} bytes with its head"
+    )
+    return faster_is_better("ingest", rates, unit="requests/s", note=note)
+
+
+class _Round:
+    """The requests of one run: every vehicle begins a new stream."""
+
+    def __init__(self, senders: Sequence[Sender], source: Sequence[Draft]) -> None:
+        self.lanes = lanes([[request(sender, draft, seq) for seq, draft in enumerate(source)] for sender in senders])
+        self.count = sum(map(len, self.lanes))
+
+    async def rate(self, url: str) -> float:
+        return self.count / await send(url, self.lanes)
+
+
+def _empty_handler(config: CloudConfig, port: int) -> Order:
+    return Order(
+        "empty handler",
+        [sys.executable, "-m", "bench.empty_handler", str(port)],
+        log=config.home / "logs" / "empty-handler.log",
+        env=dict(os.environ),
+        ready=answers_ready(address(config, port)),
+    )
+
+
+def _quiet(line: str) -> None:
+    """Progress is not what is measured."""
+
+
+FIGURES: Final[Mapping[str, Callable[[], Figure]]] = {"ingest": ingest}

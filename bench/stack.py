@@ -1,0 +1,61 @@
+"""Real servers and the cloud's own processes for a figure, in a home of their own that is gone afterwards."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.figure import Unavailable
+from cloud.config import CloudConfig, load_cloud_config
+from cloud.local import address, choose_ports, cloud_orders, ensure_admin
+from cloud.migrations import migrate
+from cloud.services import embedded
+from cloud.services.errors import ServiceError
+from cloud.supervisor import Child, Supervisor
+
+SERVICES: Final = ("postgres", "redis")
+WRITER: Final = "writer"
+INGEST: Final = "ingest"
+WEB: Final = "web"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs. The addresses are without a final slash."""
+
+    config: CloudConfig
+    admin_token: str
+    ingest_url: str
+    web_url: str
+
+
+@asynccontextmanager
+async def running(*processes: str) -> AsyncIterator[Stack]:
+    """TimescaleDB and Redis as durable as in service, the schema, and those of the cloud's processes that are named."""
+    with tempfile.TemporaryDirectory(prefix="fleetwire-bench-") as folder:
+        home = Path(folder)
+        try:
+            await embedded.start(home, wanted=SERVICES, say=_quiet)
+        except ServiceError as error:
+            raise Unavailable(f"the services do not start: {error}") from error
+        try:
+            config = choose_ports(load_cloud_config(None, {"FLEETWIRE_HOME": folder}), _quiet)
+            await migrate(config.database_url)
+            admin = await ensure_admin(config.database_url, home, _quiet)
+            async with Supervisor(say=_quiet) as supervisor:
+                await supervisor.start(*_children(config, processes))
+                yield Stack(config, admin.token, address(config, config.ingest_port), address(config, config.web_port))
+        finally:
+            await embedded.stop(home, wanted=SERVICES, say=_quiet)
+
+
+def _children(config: CloudConfig, processes: Collection[str]) -> list[Child]:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("FLEETWIRE_")}
+    return [Child(order) for order in cloud_orders(config, environ) if order.name in processes]
+
+
+def _quiet(line: str) -> None:
+    """Progress is not what is measured."""

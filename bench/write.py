@@ -1,0 +1,164 @@
+"""write: rows a second through the writer's transaction, against a bare binary COPY into the same hypertable.
+
+Ours is `cloud.store.Store.commit`: ledger, samples, latest values, dirty spans and journal in one transaction for each
+group. The baseline copies as many rows of the same shape, sorted as ours, packed beforehand, in as many transactions.
+Both write to vehicles of their own in one chunk of TimescaleDB, in turns, each after a checkpoint.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from bench.figure import Figure, faster_is_better, interleaved_async
+from bench.stack import running
+from bench.synthetic import Second
+from cloud.accounts import add_vehicles
+from cloud.copy_format import Column, fixed_rows, timestamps
+from cloud.database import Connection, Pool, make_pool
+from cloud.facts import Facts, facts_of
+from cloud.store import Arrival, Store
+
+RUNS: Final = 5
+_STREAM: Final = "0199c0de-0000-7000-8000-{:012x}"
+_COLUMNS: Final = ("ts", "vehicle_id", "signal_id", "value", "q")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is written in one run: groups as the writer commits them, a batch of each vehicle in each."""
+
+    groups: int = 10
+    vehicles: int = 100
+    second: Second = Second()  # noqa: RUF009 - frozen
+
+    @property
+    def rows_per_group(self) -> int:
+        return self.vehicles * self.second.count
+
+    @property
+    def rows(self) -> int:
+        return self.groups * self.rows_per_group
+
+
+def write(*, shape: Shape = Shape(), runs: int = RUNS) -> Figure:
+    """A fresh database; a run of either kind before those that count."""
+    return asyncio.run(_write(shape, runs))
+
+
+async def _write(shape: Shape, runs: int) -> Figure:
+    async with running() as stack, make_pool(stack.config.database_url, size=2, name="bench") as pool:
+        ours = _Ours(pool, shape)
+        await add_vehicles(pool, ours.vehicles)
+        await ours.run()
+        baseline = await Baseline.prepare(pool, shape)
+        await baseline.run()
+        rates = await interleaved_async(ours.run, baseline.run, runs=runs)
+        await _check_count(pool, expected=2 * (runs + 1) * shape.rows)
+    note = (
+        f"{shape.rows:,} rows a run in transactions of {shape.rows_per_group:,}: {shape.vehicles} vehicles' batches of "
+        f"1 s with {shape.second.signals} signals; fsync on"
+    )
+    return faster_is_better("write", rates, unit="rows/s", note=note)
+
+
+class _Ours:
+    """The writer's store, given what the writer would have read."""
+
+    def __init__(self, pool: Pool, shape: Shape) -> None:
+        self.vehicles = [f"write-{number}" for number in range(shape.vehicles)]
+        self._pool = pool
+        self._store = Store(pool)
+        self._shape = shape
+        self._facts = [_facts(shape, number) for number in range(shape.vehicles)]
+        self._seq = 0
+
+    async def run(self) -> float:
+        """Rows a second of one run."""
+        groups = [self._group() for _ in range(self._shape.groups)]
+        await _checkpoint(self._pool)
+        began = time.perf_counter()
+        stored = [await self._store.commit(group) for group in groups]
+        took_s = time.perf_counter() - began
+        assert sum(one.samples for one in stored) == self._shape.rows
+        return self._shape.rows / took_s
+
+    def _group(self) -> list[Arrival]:
+        shift_ms = 1000 * self._seq
+        arrivals = [
+            Arrival(vehicle, _STREAM.format(number), self._seq, replace(facts, t_ms=facts.t_ms + shift_ms))
+            for number, (vehicle, facts) in enumerate(zip(self.vehicles, self._facts, strict=True))
+        ]
+        self._seq += 1
+        return arrivals
+
+
+class Baseline:
+    """COPY and nothing else."""
+
+    def __init__(self, pool: Pool, shape: Shape, vehicle_ids: Sequence[int], signal_ids: Sequence[int]) -> None:
+        self._pool = pool
+        self._shape = shape
+        facts = [_facts(shape, number) for number in range(shape.vehicles)]
+        self._vehicles = np.repeat(np.array(vehicle_ids, np.int32), shape.second.count)
+        self._signals = np.tile(np.repeat(np.array(signal_ids, np.int32), shape.second.samples), shape.vehicles)
+        self._t_ms = np.concatenate([one.t_ms for one in facts])
+        self._values = np.concatenate([one.values for one in facts])
+        self._seq = 0
+
+    @classmethod
+    async def prepare(cls, pool: Pool, shape: Shape) -> "Baseline":
+        """Vehicles of its own; the signals are there since ours wrote them."""
+        await add_vehicles(pool, [f"copy-{number}" for number in range(shape.vehicles)])
+        vehicles = await pool.fetch("SELECT id FROM vehicles WHERE ident LIKE 'copy-%' ORDER BY id")
+        signals = await pool.fetch("SELECT id FROM signals ORDER BY id")
+        return cls(pool, shape, [row["id"] for row in vehicles], [row["id"] for row in signals])
+
+    async def run(self) -> float:
+        """Rows a second of one run."""
+        groups = [self._group() for _ in range(self._shape.groups)]
+        await _checkpoint(self._pool)
+        async with self._pool.acquire() as connection:
+            began = time.perf_counter()
+            for group in groups:
+                await _copy(connection, group)
+            return self._shape.rows / (time.perf_counter() - began)
+
+    def _group(self) -> list[bytes]:
+        columns = [
+            Column(timestamps(self._t_ms + 1000 * self._seq)),
+            Column(self._vehicles),
+            Column(self._signals),
+            Column(self._values),
+            Column(np.zeros(len(self._t_ms), np.int16), null=np.ones(len(self._t_ms), np.bool_)),
+        ]
+        self._seq += 1
+        return list(fixed_rows(columns))
+
+
+def _facts(shape: Shape, number: int) -> Facts:
+    return facts_of(shape.second.draft(number).to_batch(vehicle="any", stream=_STREAM.format(number), seq=0))
+
+
+async def _checkpoint(pool: Pool) -> None:
+    """Both begin with the same debt to the disk."""
+    await pool.execute("CHECKPOINT")
+
+
+async def _copy(connection: Connection, chunks: Sequence[bytes]) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    await connection.copy_to_table("samples", source=source(), columns=_COLUMNS, format="binary")
+
+
+async def _check_count(pool: Pool, *, expected: int) -> None:
+    count = await pool.fetchval("SELECT count(*) FROM samples")
+    assert count == expected, f"{count} rows are stored, not {expected}"
+
+
+FIGURES: Final[Mapping[str, Callable[[], Figure]]] = {"write": write}
