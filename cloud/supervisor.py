@@ -97,7 +97,8 @@ class Child:
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             raise ChildFailed(
-                f"{self.name} was not ready within {self._order.ready_within_s:.0f} s; see {self._order.log}"
+                f"{self.name} was not ready within {self._order.ready_within_s:.0f} s; "
+                f"the end of {self._order.log}:\n{self._tail()}"
             ) from None
 
     async def ended(self) -> str:

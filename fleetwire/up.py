@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from cloud.bus import Bus
 from cloud.config import CloudConfig, default_home, load_cloud_config
 from cloud.errors import CloudError
 from cloud.local import (
@@ -98,7 +99,8 @@ async def _until_stopped(wish: Wish) -> None:
         told = True
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop)
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup keeps it running
+            loop.add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):
         await running
     if told:
@@ -117,6 +119,8 @@ async def _run(wish: Wish) -> None:
         for migration in await migrate(config.database_url):
             _say(f"applied migration {migration.number:04d} {migration.name}")
         admin = await ensure_admin(config.database_url, wish.home, _say)
+        async with Bus(config.redis_url) as bus:
+            await bus.ping()  # a wrong FLEETWIRE_REDIS_URL is better said now than by three processes that wait
         _step("Ingest, writer, web")
         await supervisor.start(*map(Child, cloud_orders(config, os.environ)))
         if show:
