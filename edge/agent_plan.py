@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final
 
 import structlog
 
@@ -14,6 +15,8 @@ from edge.fix_signals import FixSignals
 from edge.frame_source import FrameSource, open_bus
 from edge.gps import GpsReader
 from edge.pipeline import Pipeline
+
+TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"
 
 log = structlog.get_logger(__name__)
 
@@ -60,16 +63,19 @@ def plan_agent(config: EdgeConfig) -> Plan:
 
 
 def read_token(config: EdgeConfig) -> str:
-    """The device token, which is read again for each request. Raises UplinkError."""
+    """The device token: the last word in its file, so that a printed "vehicle token" line will do. Raises UplinkError.
+
+    It is read again for each request, so that a new one needs no restart.
+    """
     path = config.uplink.token_file
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        words = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UplinkError(f"{path}: {reason}: it holds the token that 'fleetwire admin vehicle add' prints") from error
-    if not token.isascii() or not token.isprintable() or not token:
-        raise UplinkError(f"{path}: holds no token: put the one there that 'fleetwire admin vehicle add' prints")
-    return token
+        reason = getattr(error, "strerror", None) or "holds no token"
+        raise UplinkError(f"{path}: {reason}: {TOKEN_ADVICE}") from error
+    if not words:
+        raise UplinkError(f"{path}: is empty: {TOKEN_ADVICE}")
+    return words[-1]
 
 
 def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:

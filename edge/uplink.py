@@ -25,6 +25,9 @@ from wire.envelope import Rejected, Reply
 MOST_BATCHES: Final = 64
 MOST_BYTES: Final = 1_000_000
 LONGEST_PROBLEM: Final = 300
+TOKEN_LOOK_S: Final = 5.0
+"""How often a refused credential is looked at: a new one in the file ends the long wait."""
+
 DEFAULT_TIMINGS: Final = Timings()
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ class Uplink:
         self._timeout = aiohttp.ClientTimeout(total=timings.request_timeout_s)
         self._pacing = Pacing(timings, dice or Random())
         self._most_batches = MOST_BATCHES
+        self._refused_token: str | None = None
 
     async def run(self) -> None:
         """Send for ever."""
@@ -93,6 +97,7 @@ class Uplink:
             await self._halve(shipment, now_s)
         elif answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             self.counts.refused += 1
+            self._refused_token = self._present_token()
             wait_s = self._pacing.refused(now_s)
             advice = "put a good device token into the token file; 'fleetwire admin vehicle add' prints one"
             log.error(
@@ -111,10 +116,20 @@ class Uplink:
             wait_s = self._pacing.wait_s(now_s, due_s=due_s, owes=not outbox.owes_nothing)
             if wait_s <= 0:
                 return
+            if self._refused_token is not None:
+                if self._present_token() != self._refused_token:
+                    return
+                wait_s = min(wait_s, TOKEN_LOOK_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await outbox.arrived.wait()
             outbox.arrived.clear()
+
+    def _present_token(self) -> str:
+        try:
+            return self._token()
+        except UplinkError:
+            return ""
 
     async def _post(self, shipment: Shipment) -> _Answer:
         self.counts.requests += 1
@@ -124,6 +139,7 @@ class Uplink:
         return await self._request("POST", "/v1/batches", shipment.body, headers)
 
     async def _take(self, shipment: Shipment, reply: Reply, now_s: float) -> None:
+        self._refused_token = None
         self._most_batches = min(self._most_batches + 1, MOST_BATCHES)
         for refused in reply.rejected:
             log.error("batch_rejected", stream=refused.stream, seq=refused.seq, problem=refused.problem)

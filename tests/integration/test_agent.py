@@ -66,7 +66,7 @@ async def url(cloud: FakeCloud) -> AsyncIterator[str]:
 def home(tmp_path: Path) -> Path:
     """A vehicle's folder: 3,000 numbered frames, 1 ms apart."""
     (tmp_path / "vehicle.dbc").write_text(DBC)
-    (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "token").write_text(f"v1 {TOKEN}\n")
     lines = [
         f"({1_600_000_000 + number / 1000:.6f}) can0 100#{number.to_bytes(4, 'little').hex()}{number % 8000:04x}0000"
         for number in range(FRAMES)
@@ -221,7 +221,7 @@ def pty_receiver() -> Iterator[str]:
         (("drive.log", "absent.log"), "absent.log: cannot be read"),
         (
             ('token_file = "token"', 'token_file = "absent"'),
-            "it holds the token that 'fleetwire admin vehicle add' prints",
+            "it is to hold the token that 'fleetwire admin vehicle add' prints",
         ),
     ],
 )

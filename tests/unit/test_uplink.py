@@ -172,6 +172,19 @@ async def test_refused_credential_keeps_the_data_until_it_is_good(vehicle: Vehic
         await vehicle.outbox.settled.wait()
 
 
+async def test_new_credential_ends_the_long_wait(cloud: FakeCloud, tmp_path: Path) -> None:
+    async with serve(cloud) as url, aiohttp.ClientSession() as session:
+        vehicle = Vehicle(tmp_path, url, session)
+        vehicle.uplink = Uplink(vehicle.outbox, session, url=url, token=lambda: vehicle.token)
+        vehicle.token = "wrong"
+        await vehicle.uplink.exchange()
+        await vehicle.put(1.0)
+        vehicle.token = TOKEN
+        async with running(vehicle):
+            await vehicle.outbox.settled.wait()
+        vehicle.spool.close()
+
+
 async def test_request_that_is_too_large_is_halved(vehicle: Vehicle, cloud: FakeCloud) -> None:
     cloud.most_batches = 3
     await vehicle.put(*map(float, range(20)))
