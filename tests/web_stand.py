@@ -37,6 +37,8 @@ class Stand:
     db: Pool
     bus: Bus
     store: Store
+    feed: Feed
+    live: Sockets
     server: TestServer
     http: aiohttp.ClientSession
     tokens: Mapping[str, str]
@@ -107,7 +109,7 @@ async def web_stand(
         async with server:
             feeding = asyncio.create_task(feed.run(), name="feed")
             try:
-                yield Stand(db, bus, Store(db), server, http, tokens)
+                yield Stand(db, bus, Store(db), feed, live, server, http, tokens)
             finally:
                 feeding.cancel()
                 await asyncio.wait([feeding])

@@ -1,6 +1,7 @@
 """Keeps the hub fed: from the database at the start and after every gap, from the bus in between."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -20,6 +21,7 @@ from cloud.ws.live_vehicle import Facts
 from wire.codec import CodecError, decode_batch
 from wire.model import Batch
 
+BUS_WITHIN_S = 1.0
 RELOAD_EVERY_S = 60.0
 RELOAD_AT_MOST_EVERY_S = 1.0
 RELOAD_WITHIN_S = 5.0
@@ -85,7 +87,13 @@ class Feed:
             self._wanted.set()
 
     async def _keep_loaded(self) -> None:
+        """First once the bus is heard, so that nothing falls between; without it soon, so that history shows."""
+        patience_s = BUS_WITHIN_S
         while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._wanted.wait()
+            patience_s = RELOAD_EVERY_S
             self._wanted.clear()
             try:
                 await self._load()
@@ -93,11 +101,6 @@ class Feed:
                 _log.warning("live_load_failed", problem=str(error) or type(error).__name__)
                 self._wanted.set()
             await asyncio.sleep(RELOAD_AT_MOST_EVERY_S)
-            try:
-                async with asyncio.timeout(RELOAD_EVERY_S):
-                    await self._wanted.wait()
-            except TimeoutError:
-                continue
 
     async def _load(self) -> None:
         anew, self._anew, self._loading = self._anew, False, True

@@ -1,0 +1,223 @@
+"""The live socket, from the bus and the database to a browser."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import aiohttp
+import pytest
+
+from cloud.errors import BusDown
+from tests.private_services import PrivateRedis
+from tests.web_stand import PASSWORD, Stand, batch, column, now_ms, web_stand
+from wire.model import Batch
+
+WITHIN_S = 20
+
+
+@pytest.fixture
+async def stand(database_url: str, redis_url: str) -> AsyncIterator[Stand]:
+    async with web_stand(database_url, redis_url) as stand:
+        yield stand
+
+
+class Browser:
+    """A socket that has said hello."""
+
+    def __init__(self, stand: Stand, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._stand = stand
+        self.socket = socket
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, stand: Stand, **options: Any) -> AsyncIterator[Self]:
+        options.setdefault("headers", stand.bearer())
+        async with stand.http.ws_connect(stand.url("/v1/live"), **options) as socket:
+            browser = cls(stand, socket)
+            hello = await browser.next("hello")
+            assert abs(hello["server_ms"] - now_ms()) < 60_000
+            assert hello["version"]
+            yield browser
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send_json(message)
+
+    async def subscribe(self, **fields: Any) -> dict[str, Any]:
+        """Subscribes and gives the snapshot."""
+        request = {"op": "subscribe", "id": 1, "vehicles": ["*"], "signals": ["*"], "max_hz": 20, **fields}
+        await self.send(**request)
+        return await self.next("snapshot", about=request["id"])
+
+    async def next(self, *ops: str, about: int | None = None) -> dict[str, Any]:
+        """The next message of a kind; others are passed over."""
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                message: dict[str, Any] = json.loads(await self.socket.receive_str())
+                if message["op"] in ops and about in (None, message.get("id")):
+                    return message
+
+    async def vehicle(self, ident: str) -> dict[str, Any]:
+        """What the next message that names a vehicle says of it."""
+        while True:
+            message = await self.next("update", "snapshot")
+            for vehicle in message["vehicles"]:
+                if vehicle["id"] == ident:
+                    found: dict[str, Any] = vehicle
+                    return found
+
+    async def listening(self) -> None:
+        """Returns when what is published from now on arrives. The bus is at most once, so the probe repeats."""
+        await self.subscribe(id=99, vehicles=["c"])
+        probe = asyncio.create_task(self.vehicle("c"), name="probe")
+        while not probe.done():
+            with contextlib.suppress(BusDown):
+                await self._stand.publish(batch("c", t0=now_ms(), signals={"M.Probe": column((0, 1.0))}))
+            await asyncio.wait([probe], timeout=0.1)
+        await probe
+        await self.send(op="unsubscribe", id=99)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_the_socket_and_the_database_show_the_same(stand: Stand, dense: bool) -> None:
+    t0 = now_ms()
+    sent = batch(
+        t0=t0,
+        signals={"M.S": column((0, 0.1), (7, 0.1 + 0.2)), "EngineData.EngineSpeed": column((0, 900.25))},
+        fixes={"dt": [5], "lat": [60.123456789], "lon": [-0.1], "speed": [3.6], "course": [359.9], "alt": [None]},
+        events=[{"t": t0 + 1, "kind": "dtc", "data": {"code": "P0301", "n": [1, 2.5, None]}}],
+    )
+    async with Browser.open(stand) as browser:
+        await browser.listening()
+        await browser.subscribe(vehicles=["a"])
+        await stand.publish(sent, dense=dense)
+        update = await browser.vehicle("a")
+        event = await browser.next("event")
+    await stand.write(sent)
+    latest = await stand.get("/v1/vehicles/a/latest")
+    assert {name: {"t": t, "v": v} for name, (t, v) in update["signals"].items()} == latest["signals"]
+    assert update["position"] == latest["position"]
+    assert (update["state"], update["last_seen"]) == (latest["state"], latest["last_seen"]) == ("idling", t0 + 7)
+    [stored] = (await stand.get("/v1/events", vehicle="a"))["events"]
+    assert {key: event[key] for key in ("vehicle", "t", "kind", "data")} == stored
+
+
+async def test_snapshot_comes_from_the_database(stand: Stand) -> None:
+    t0 = now_ms() - 1000
+    await stand.write(batch(t0=t0, signals={"M.S": column((0, 4.5))}, fixes={"dt": [0], "lat": [1.0], "lon": [2.0]}))
+    async with Browser.open(stand) as browser:
+        await stand.feed.reload()
+        snapshot = await browser.subscribe(vehicles=["a"])
+    assert snapshot["vehicles"] == [
+        {
+            "id": "a",
+            "name": "a",
+            "state": "parked",
+            "last_seen": t0,
+            "position": {"t": t0, "lat": 1.0, "lon": 2.0, "speed": None, "course": None, "alt": None},
+            "signals": {"M.S": [t0, 4.5]},
+        }
+    ]
+
+
+async def test_vehicle_that_was_just_registered_can_be_subscribed(stand: Stand) -> None:
+    async with Browser.open(stand) as browser:
+        await browser.subscribe()
+        await stand.db.execute("INSERT INTO vehicles (fleet_id, ident, name) VALUES (1, 'new', 'New one')")
+        snapshot = await browser.subscribe(id=2, vehicles=["new"])
+        assert [vehicle["name"] for vehicle in snapshot["vehicles"]] == ["New one"]
+
+
+async def test_first_batch_of_a_new_vehicle_is_not_lost(stand: Stand) -> None:
+    async with Browser.open(stand) as browser:
+        await browser.listening()
+        await browser.subscribe()
+        await stand.db.execute("INSERT INTO vehicles (fleet_id, ident, name) VALUES (1, 'new', 'New one')")
+        await stand.publish(batch("new", t0=now_ms(), signals={"M.S": column((0, 2.0))}))
+        while "signals" not in (vehicle := await browser.vehicle("new")):
+            pass
+        assert vehicle["signals"]["M.S"][1] == 2.0
+
+
+async def test_wrong_requests_get_an_answer_and_the_socket_stays(stand: Stand) -> None:
+    async with Browser.open(stand) as browser:
+        details = []
+        for text in (
+            "{",
+            '{"op":"subscrib","id":3}',
+            '{"op":"subscribe","id":4,"max_hz":1000}',
+            '{"op":"subscribe","id":5,"vehicles":["other"]}',
+            '{"op":"subscribe","id":6,"vehicle":["a"]}',
+        ):
+            await browser.socket.send_str(text)
+            error = await browser.next("error")
+            details.append((error.get("id"), error["problem"]["detail"]))
+        assert [about for about, _ in details] == [None, 3, 4, 5, 6]
+        assert "did you mean 'subscribe'" in details[1][1]
+        assert "max_hz" in details[2][1]
+        assert "there is no vehicle 'other'" in details[3][1]
+        await browser.send(op="ping")
+        await browser.next("pong")
+
+
+async def test_session_cookie_opens_the_socket_only_from_its_own_origin(stand: Stand) -> None:
+    async with stand.http.post(stand.url("/v1/session"), json={"user": "admin", "password": PASSWORD}) as response:
+        assert response.status == 200
+    async with Browser.open(stand, headers={"Origin": stand.url("")}) as browser:
+        assert len((await browser.subscribe())["vehicles"]) == 3
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+        await stand.http.ws_connect(stand.url("/v1/live"), headers={"Origin": "http://evil.example"})
+
+
+async def test_no_credential_no_socket_and_none_in_the_address(stand: Stand) -> None:
+    for address in ("/v1/live", f"/v1/live?token={stand.tokens['viewer']}"):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
+            await stand.http.ws_connect(stand.url(address))
+
+
+async def test_message_beyond_all_measure_ends_the_socket(stand: Stand) -> None:
+    async with Browser.open(stand) as browser:
+        await browser.socket.send_str("x" * 300_000)
+        async with asyncio.timeout(WITHIN_S):
+            message = await browser.socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.MESSAGE_TOO_BIG)
+
+
+async def test_who_does_not_read_is_closed_and_others_go_on(database_url: str, redis_url: str) -> None:
+    async with (
+        web_stand(database_url, redis_url, slow_after_s=0.3) as stand,
+        Browser.open(stand) as sleeper,
+        Browser.open(stand) as reader,
+    ):
+        await reader.listening()
+        await sleeper.send(op="subscribe", id=1, vehicles=["a"], signals=["*"], max_hz=20)
+        await reader.subscribe(vehicles=["b"])
+        assert stand.live.count == 2
+        async with asyncio.timeout(60):
+            step = 0
+            while stand.live.count == 2:
+                step += 1
+                await stand.publish(_wide(step))
+                await stand.publish(batch("b", t0=now_ms() + step, signals={"M.S": column((0, float(step)))}))
+                assert (await reader.vehicle("b"))["id"] == "b"
+        assert stand.live.count == 1
+
+
+async def test_redis_that_comes_back_brings_a_fresh_snapshot(database_url: str, private_redis: PrivateRedis) -> None:
+    async with web_stand(database_url, private_redis.url) as stand, Browser.open(stand) as browser:
+        await browser.listening()
+        await browser.subscribe(vehicles=["a"])
+        await private_redis.kill()
+        missed = batch(t0=now_ms(), signals={"M.S": column((0, 42.0))})
+        await stand.write(missed)
+        await private_redis.restart()
+        snapshot = await browser.next("snapshot")
+        assert snapshot["vehicles"][0]["signals"] == {"M.S": [missed.t0, 42.0]}
+        await browser.listening()
+
+
+def _wide(step: int) -> Batch:
+    """A batch of some 400 KB as the socket shows it."""
+    names = (f"Message.{'x' * 200}{n}" for n in range(1700))
+    return batch(t0=now_ms() + step, signals={name: column((0, float(step))) for name in names})
