@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, decode_live, encode_live
 from cloud.errors import BusDown, BusFull
@@ -29,10 +29,10 @@ CONSUMER: Final = "writer"  # one for all: whoever gets the lease finds at once 
 ANSWER_S: Final = 5.0
 SILENCE_S: Final = 5.0
 DONE_AT_ONCE: Final = 2_000
+TOGETHER: Final = 128
 
 _SCRIPTS = Path(__file__).parent / "bus_scripts"
 _BUSY = ("BUSY ", "LOADING ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "UNBLOCKED")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Bus:
     def __init__(self, url: str) -> None:
         self._url = url
         self._stack = AsyncExitStack()
+        self._turn = asyncio.Lock()
+        self._waiting: list[_Call] = []
 
     async def __aenter__(self) -> Self:
         self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
@@ -64,16 +66,24 @@ class Bus:
         await self._stack.aclose()
 
     async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted:
-        """Queues what is not in flight, all or nothing; claims ride on a batch where one is queued.
+        """Queues what is not in flight, all or nothing, and publishes it live; claims ride on a batch if one is queued.
 
-        Raises BusFull over the memory limit.
+        Raises BusFull over the memory limit. Calls that come while one is being answered go together.
         """
-        arguments: list[str | bytes] = [secrets.token_hex(8)]
+        arguments: list[str | bytes] = [f"{key}:{{{shard:02d}}}" for key in ("tm", "inflight", "bus", "live")]
+        arguments.append(secrets.token_hex(8))
         arguments += [claims.name, claims.body] if claims else ["", b""]
         for item in batches:
             arguments += [item.name, item.body]
-        keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}", f"bus:{{{shard:02d}}}"]
-        bus_id, *queued = await self._ask(lambda: self._admit(keys, arguments))
+        call = _Call(arguments)
+        self._waiting.append(call)
+        async with self._turn:
+            if call.answer is None:
+                taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                await self._admit_all(taken)
+        if isinstance(call.answer, Exception):
+            raise call.answer
+        bus_id, *queued = call.answer
         return Admitted(bus_id.decode(), tuple(map(bool, queued)))
 
     async def bus_id(self, shard: int) -> str:
@@ -166,6 +176,26 @@ class Bus:
             return {}
         return {_text(name): _text(value) for name, value in found.items()}
 
+    async def _admit_all(self, calls: Sequence["_Call"]) -> None:
+        """Answers every call; an error of one is no other's."""
+        for call in calls:
+            call.answer = BusDown("the call before was broken off")
+        try:
+            answers = await self._ask(partial(self._evaluate, calls))
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                await self._ask(partial(self._redis.script_load, self._admit.script))
+                answers = await self._ask(partial(self._evaluate, calls))
+        except (BusDown, BusFull) as error:
+            answers = [error] * len(calls)
+        for call, answer in zip(calls, answers, strict=True):
+            call.answer = _translated(answer) if isinstance(answer, Exception) else answer
+
+    async def _evaluate(self, calls: Sequence["_Call"]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.evalsha(self._admit.sha, 4, *call.arguments)
+            return await pipeline.execute(raise_on_error=False)
+
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         """For what may be done twice. Connections left from a Redis that is gone are known by their use only."""
         try:
@@ -191,6 +221,12 @@ class Bus:
             return [_delivery(by_key[key], *entry) for key, entries in found or () for entry in entries]
 
 
+@dataclass
+class _Call:
+    arguments: Sequence[str | bytes]
+    answer: Any = None
+
+
 class _NoGroup(Exception):
     """The stream or its group is gone: Redis was wiped."""
 
@@ -206,21 +242,28 @@ def _client(url: str, timeout_s: float | None) -> "Redis":
     )
 
 
-async def _answer(command: "Awaitable[_T] | Any") -> Any:
+async def _answer(command: Awaitable[Any]) -> Any:
     try:
         return await command
-    except OutOfMemoryError as error:
-        raise BusFull("Redis is over its memory limit") from error
-    except ResponseError as error:
-        if str(error).startswith("NOGROUP"):
-            raise _NoGroup from error
-        if str(error).startswith("OOM"):
-            raise BusFull("Redis is over its memory limit") from error
-        if str(error).startswith(_BUSY):
-            raise BusDown(f"Redis cannot serve now: {error}") from error
-        raise
     except (RedisError, OSError) as error:
-        raise BusDown(f"Redis does not answer: {error}") from error
+        translated = _translated(error)
+        if translated is error:
+            raise
+        raise translated from error
+
+
+def _translated(error: Exception) -> Exception:
+    """In our terms; what is a mistake of ours stays as it is."""
+    text = str(error)
+    if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
+        return BusFull("Redis is over its memory limit")
+    if text.startswith("NOGROUP"):
+        return _NoGroup(text)
+    if text.startswith(_BUSY) or isinstance(error, BusyLoadingError):
+        return BusDown(f"Redis cannot serve now: {text}")
+    if isinstance(error, ResponseError):
+        return error
+    return BusDown(f"Redis does not answer: {text}")
 
 
 def _text(value: bytes | str) -> str:

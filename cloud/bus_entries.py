@@ -6,7 +6,6 @@ from hashlib import blake2b
 
 import zstandard
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
 
 from wire.envelope import StreamClaim
 
@@ -91,16 +90,11 @@ def unpack(body: bytes) -> bytes:
 
 
 def encode_live(message: LiveMessage) -> bytes:
-    """One JSON object."""
-    return b'{"vehicle":%s,"received_ms":%d,"batch":%s}' % (
-        to_json(message.vehicle),
-        message.received_ms,
-        message.batch,
-    )
+    """As the script that queues batches writes it: a time and a name, a line break, the body."""
+    return b"%d-0 %s//\n%s" % (message.received_ms, message.vehicle.encode(), message.batch)
 
 
 def decode_live(data: bytes) -> LiveMessage:
-    """The batch is cut out as it stands: it comes last."""
-    head, _, batch = data.partition(b',"batch":')
-    fields = from_json(head + b"}")
-    return LiveMessage(fields["vehicle"], fields["received_ms"], batch[:-1])
+    head, _, body = data.partition(b"\n")
+    entry, _, name = head.decode().partition(" ")
+    return LiveMessage(name.partition("/")[0], int(entry.partition("-")[0]), unpack(body))

@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from cloud.bus import Admitted
-from cloud.bus_entries import Delivery, Gap, Item, LiveMessage
+from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, unpack
 from cloud.errors import BusFull
 from cloud.shard_queue import Key, QueueEntry, ShardQueue
 
@@ -55,7 +56,10 @@ class MemoryBus:
         for item in batches:
             content = _Content(item.name, item.body, riding.body if riding else None)
             queued.append(of.queue.add(_key(item.name), content))
-            riding = None if queued[-1] else riding
+            if queued[-1]:
+                riding = None
+                live = LiveMessage(item.name.partition("/")[0], time.time_ns() // 1_000_000, unpack(item.body))
+                await self.publish_live(shard, [live])
         if riding and riding.name not in of.claims:
             of.claims.add(riding.name)
             of.queue.add(None, _Content(riding.name, None, riding.body))

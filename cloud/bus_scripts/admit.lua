@@ -1,6 +1,7 @@
 #!lua
--- Queues batches that are not in flight yet. KEYS: stream, inflight, bus.
--- ARGV: a fresh bus id; name and body of claims ('' for none); then name and body of each batch.
+-- Queues batches that are not in flight yet, and hints them to whoever watches.
+-- KEYS: stream, inflight, bus, live (a channel). ARGV: a fresh bus id; name and body of claims ('' for none);
+-- then name and body of each batch.
 -- Returns the bus id, then for each batch 1 when it was queued and 0 when it was in flight already.
 local bus = redis.call('GET', KEYS[3])
 if not bus then
@@ -20,6 +21,7 @@ for i = 4, #ARGV, 2 do
       claims = ''
     end
     redis.call('HSET', KEYS[2], ARGV[i], id)
+    redis.call('SPUBLISH', KEYS[4], id .. ' ' .. ARGV[i] .. '\n' .. ARGV[i + 1])
     queued = 1
   end
   reply[#reply + 1] = queued

@@ -1,7 +1,8 @@
 """Signal catalogs: which the cloud has, and taking in those it lacks."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import asyncpg
 from pydantic import ValidationError
@@ -14,28 +15,38 @@ from cloud.queries import load
 from wire.catalog import Catalog, canonical_json, catalog_hash
 from wire.codec import CodecError, describe, parse_json
 
+ASK_AGAIN_S: Final = 1.0
+"""Another ingest process may have taken a catalog in meanwhile."""
+REMEMBERED: Final = 10_000
+
 _SQL = load("ingest")
 
 
 class Catalogs:
     """Remembers what is there; catalogs are never deleted."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, now_s: Callable[[], float]) -> None:
         self._pool = pool
+        self._now_s = now_s
         self._known: set[tuple[int, str]] = set()
+        self._asked_s: dict[tuple[int, str], float] = {}
 
     async def lacking(self, fleet_id: int, hashes: Iterable[str]) -> tuple[str, ...]:
         """Those that the fleet has not got; nothing while the database cannot be asked."""
-        unknown = sorted(hash for hash in set(hashes) if (fleet_id, hash) not in self._known)
-        if not unknown:
-            return ()
-        try:
-            async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
-                rows = await connection.fetch(_SQL["known_catalogs"], fleet_id, unknown)
-        except (*UNAVAILABLE, asyncpg.PostgresError):
-            return ()
-        self._known.update((fleet_id, row["hash"]) for row in rows)
-        return tuple(hash for hash in unknown if (fleet_id, hash) not in self._known)
+        unknown = {hash for hash in hashes if (fleet_id, hash) not in self._known}
+        now_s = self._now_s()
+        asked = [hash for hash in unknown if now_s - self._asked_s.get((fleet_id, hash), -ASK_AGAIN_S) >= ASK_AGAIN_S]
+        if asked:
+            if len(self._asked_s) > REMEMBERED:
+                self._asked_s.clear()
+            self._asked_s.update(((fleet_id, hash), now_s) for hash in asked)
+            try:
+                async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
+                    rows = await connection.fetch(_SQL["known_catalogs"], fleet_id, asked)
+            except (*UNAVAILABLE, asyncpg.PostgresError):
+                return ()
+            self._known.update((fleet_id, row["hash"]) for row in rows)
+        return tuple(sorted(hash for hash in unknown if (fleet_id, hash) not in self._known))
 
     def forget(self) -> None:
         """After the database was away, it may be an older one."""

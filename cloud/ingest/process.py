@@ -26,7 +26,7 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
     metrics = IngestMetrics(registry)
     async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=POOL_SIZE, name="ingest") as pool:
         ledgers = LedgerReader(pool)
-        ingest = Ingest(bus, ledgers, Catalogs(pool), Store(pool), metrics, shards=config.shards)
+        ingest = Ingest(bus, ledgers, Catalogs(pool, now_s=time.monotonic), Store(pool), metrics, shards=config.shards)
         api = IngestApi(
             ingest,
             Devices(pool, now_s=time.monotonic),

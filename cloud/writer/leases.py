@@ -1,6 +1,7 @@
 """Which shards this writer writes. A lease saves work; that nothing is stored twice is the ledger's doing."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -29,14 +30,15 @@ class Leases:
         self.held: frozenset[int] = frozenset()
         self.changed = asyncio.Event()
 
-    async def run(self) -> None:
-        """Takes what is free and renews what is held, until cancelled."""
-        while True:
+    async def run(self, until: asyncio.Event) -> None:
+        """Takes what is free and renews what is held."""
+        while not until.is_set():
             try:
                 await self.renew()
             except BusDown as error:
                 log.warning("leases not renewed", problem=str(error))
-            await asyncio.sleep(RENEW_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(until.wait(), RENEW_S)
 
     async def renew(self) -> None:
         granted = await asyncio.gather(*(self._bus.lease(shard, self._owner, ttl_ms=TTL_MS) for shard in self._shards))

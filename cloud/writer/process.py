@@ -42,10 +42,11 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
                 group_age_ms=config.group_age_ms,
             )
             async with asyncio.TaskGroup() as tasks:
-                renewing = tasks.create_task(leases.run(), name="leases")
+                done = asyncio.Event()
+                tasks.create_task(leases.run(done), name="leases")
                 say(f"writer is ready, metrics on {address}/metrics")
                 await writer.run(stop)
-                renewing.cancel()
+                done.set()
             await leases.release()
 
 

@@ -182,6 +182,25 @@ async def test_live_subscription_begins_with_a_gap_and_then_hears_its_shards(sub
         assert await anext(live) == LiveMessage("b", 2, b'{"seq":1,"batch":{}}')
 
 
+async def test_batch_is_heard_live_when_it_is_queued_and_only_then(subject: Subject) -> None:
+    large = b'{"x":"%s"}' % (b"y" * 1000)
+    async with asyncio.timeout(10), aclosing(subject.bus.subscribe_live([1])) as live:
+        assert await anext(live) == Gap()
+        await subject.bus.admit(1, [item(0, large)])
+        await subject.bus.admit(1, [item(0, large), item(1)])
+        heard = [await anext(live), await anext(live)]
+    assert [(one.vehicle, one.batch) for one in heard if isinstance(one, LiveMessage)] == [
+        ("truck-1", large),
+        ("truck-1", b"{}"),
+    ]
+
+
+async def test_calls_at_once_are_answered_each_for_itself(subject: Subject) -> None:
+    answers = await asyncio.gather(*(subject.bus.admit(seq % 2, [item(seq), item(seq // 2)]) for seq in range(300)))
+    assert sum(sum(answer.queued) for answer in answers) == 300 + 150
+    assert await subject.bus.backlog(0) + await subject.bus.backlog(1) == 450
+
+
 async def test_redis_that_is_not_there_is_said_to_be_down() -> None:
     async with Bus("redis://127.0.0.1:1/0") as bus:
         with pytest.raises(BusDown):
