@@ -1,9 +1,10 @@
 """Collect samples, fixes and events into drafts of batches.
 
-Pure; times are passed in. A draft is closed when it is full, when it is old enough, or when the clock was stepped:
-a wall clock that falls by more than `CLOCK_STEP_MS` begins a new draft, so that no batch mixes two clocks, while a
-smaller fall (two readers, interleaved buses) is put in order within its column. Samples of one signal that share a
-millisecond keep the order in which they came. A draft has no sequence number: the spool draws that when it is stored.
+Pure; times are passed in. A draft is closed when it is full and its last millisecond is over, so that samples of one
+millisecond stay together and in their order; when it is old enough; or when the clock was stepped: a wall clock that
+falls by more than `CLOCK_STEP_MS` begins a new draft, so that no batch mixes two clocks, while a smaller fall (two
+readers, interleaved buses) is put in order within its column. A draft has no sequence number: the spool draws that
+when it is stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,9 @@ from wire.model import Batch, Column, Event, Fixes
 from wire.names import MAX_SAFE_INTEGER
 
 CLOCK_STEP_MS: Final = 1_000
+MOST_OVER: Final = 4
+"""A draft is never larger than so many times `max_samples`, whatever comes within one millisecond."""
+
 INEXACT: Final = 1
 """Quality flag: an integer beyond ± 2^53, which became the nearest double."""
 
@@ -95,8 +99,6 @@ class Batcher:
                 times.append(t_ms)
                 column[1].append(value)
             self._count += 1
-        if self._count >= self._max_samples:
-            self.close()
 
     def add_fix(self, fix: Fix) -> None:
         """Take a fix that has been received, at `fix.t_ms`."""
@@ -105,12 +107,12 @@ class Batcher:
         if self._fixes and fix.t_ms < _fix_time(self._fixes[-1]):
             self._is_unsorted = True
         self._fixes.append(fix)
-        self._count_one()
+        self._count += 1
 
     def add_event(self, t_ms: int, kind: str, data: Mapping[str, JsonValue] | None = None) -> None:
         """Take something that happened."""
         self._events.append(Event(t=t_ms, kind=kind, data=dict(data or {})))
-        self._count_one()
+        self._count += 1
 
     def tick(self, now_ms: int) -> None:
         """Close the draft at hand when it is old enough. `now_ms` is any clock that does not go back."""
@@ -156,12 +158,11 @@ class Batcher:
         if self._newest_ms - now_ms > CLOCK_STEP_MS:
             self.close()
             self._newest_ms = now_ms
-        else:
-            self._newest_ms = max(self._newest_ms, now_ms)
-
-    def _count_one(self) -> None:
-        self._count += 1
-        if self._count >= self._max_samples:
+        elif now_ms > self._newest_ms:
+            if self._count >= self._max_samples:
+                self.close()
+            self._newest_ms = now_ms
+        elif self._count >= MOST_OVER * self._max_samples:
             self.close()
 
 

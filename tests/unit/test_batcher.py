@@ -51,12 +51,20 @@ def test_draft_is_given_once_and_nothing_gives_none() -> None:
     assert subject.take() == []
 
 
-def test_full_draft_is_closed() -> None:
+def test_full_draft_is_closed_when_its_last_millisecond_is_over() -> None:
     subject = batcher(max_samples=3)
-    subject.add_samples([(0, T0, 1.0), (1, T0, 1.0)], now_ms=T0)
+    for _ in range(3):
+        subject.add_samples([(0, T0, 1.0), (1, T0, 1.0)], now_ms=T0)
     assert subject.take() == []
-    subject.add_samples([(0, T0 + 1, 1.0), (1, T0 + 1, 1.0)], now_ms=T0 + 1)
-    assert [draft.sample_count for draft in subject.take()] == [4]
+    subject.add_samples([(0, T0 + 1, 1.0)], now_ms=T0 + 1)
+    assert [draft.sample_count for draft in subject.take()] == [6]
+
+
+def test_endless_millisecond_is_cut() -> None:
+    subject = batcher(max_samples=3)
+    for _ in range(100):
+        subject.add_samples([(0, T0, 1.0)], now_ms=T0)
+    assert {draft.sample_count for draft in subject.take()} == {12}
 
 
 def test_old_draft_is_closed_by_the_tick() -> None:
