@@ -107,7 +107,7 @@ function countries(atlas) {
     const [area, center] = largestRing(geometry);
     const minzoom = area > 150 ? 1 : area > 25 ? 3 : area > 4 ? 4 : 5;
     return place(center, {
-      kind: 'country', name: properties.name, min_zoom: minzoom, sort_key: -area,
+      kind: 'country', 'name:en': properties.name, min_zoom: minzoom, sort_key: -area,
       population_rank: area > 300 ? 14 : area > 40 ? 11 : 8,
     });
   });
@@ -132,9 +132,9 @@ function place(coordinates, properties) {
 }
 
 function localityZoom(population, capital) {
-  const steps = [[5e6, 3], [2e6, 4], [5e5, 5], [1e5, 6], [3e4, 7], [1e4, 8], [4e3, 9]];
+  const steps = [[5e6, 2], [1e6, 4], [3e5, 5], [1e5, 6], [3e4, 7], [1e4, 8], [4e3, 9]];
   const zoom = steps.find(([least]) => population >= least)?.[1] ?? 10;
-  return capital ? Math.min(zoom, 4) : zoom;
+  return capital ? Math.min(zoom, population >= 1e6 ? 3 : 4) : zoom;
 }
 
 // Protomaps' own ranks: 0 below 200 people, 17 from a thousand million on.

@@ -155,7 +155,7 @@ export const text = {
     profile: 'Speed along the track',
   },
   map: {
-    attribution: 'Natural Earth · GeoNames',
+    attribution: 'Natural Earth · GeoNames (CC BY 4.0)',
     unavailable: 'The map cannot be drawn',
     unavailableHint: 'This browser has no WebGL 2. Everything else works.',
     zoomIn: 'Zoom in',

@@ -36,7 +36,8 @@ function adapt(layer: LayerSpecification): LayerSpecification {
   const seen = isPlace && layer.filter !== undefined ? ['<=', ['get', 'min_zoom'], ['zoom']] : null;
   return {
     ...layer,
-    ...(layer.id === 'places_country' ? { maxzoom: 8 } : {}),
+    ...(layer.id === 'places_country' ? { maxzoom: 6 } : {}),
+    ...(layer.id === 'water_label_lakes' ? { minzoom: 7 } : {}),
     ...(seen === null ? {} : { filter: ['all', ['==', ['get', 'kind'], kindOf(layer.id)], seen] }),
     layout: { ...layout, ...(layer.id.startsWith('water') ? { 'text-font': ['Noto Sans Regular'] } : {}) },
   } as LayerSpecification;
