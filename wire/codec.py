@@ -3,8 +3,9 @@
 The dense form, marked by `"dense": 1`, says the same in fewer bytes:
 
 - `times` lists every distinct `dt` column once, as first value and differences; columns name theirs by its index;
-- a column of numbers is `[scale, k0, d1, d2, …]`: integers as first value and differences, each divided by 10^scale.
-  It is used only where that division gives back the very same doubles, otherwise the column is `[null, v0, v1, …]`;
+- a column of numbers is `[scale, step, k0, d1, d2, …]`: integers as first value and differences, each times `step` and
+  divided by 10^scale, which is how a signal with a resolution of 0.125 or 25 becomes small digits. It is used only
+  where that gives back the very same doubles, otherwise the column is `[null, v0, v1, …]`;
 - a signal is `[time index, *column]`; flags that are not good stand in `q` by signal name.
 
 Both forms decode to the same `wire.model.Batch`.
@@ -141,7 +142,7 @@ def _expand(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pack(values: Sequence[float | None]) -> list[Any]:
-    """`[scale, k0, d1, …]` where that is exact, `[null, v0, …]` elsewhere."""
+    """`[scale, step, k0, d1, …]` where that is exact, `[null, v0, …]` elsewhere."""
     scale = 0
     power = 1
     integers: list[int] = []
@@ -155,7 +156,8 @@ def _pack(values: Sequence[float | None]) -> list[Any]:
             power *= 10
             integers = [kept * 10 for kept in integers]
         integers.append(integer)
-    return [scale, *_differences(integers)]
+    step = math.gcd(*integers) or 1
+    return [scale, step, *_differences([integer // step for integer in integers])]
 
 
 def _unpack(column: list[Any]) -> list[Any]:
@@ -164,8 +166,13 @@ def _unpack(column: list[Any]) -> list[Any]:
         return column[1:]
     if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
         raise CodecError(f"a column's scale is 0 to {MAX_SCALE}, not {scale!r}")
+    step = column[1]
+    if type(step) is not int or step < 1:
+        raise CodecError(f"a column's step is a whole number above 0, not {step!r}")
     power = 10**scale
-    return [integer / power for integer in accumulate(column[1:])]
+    integers = accumulate(column[2:], initial=0)  # the 0 refuses texts and lists, which could be multiplied, too
+    next(integers)
+    return [integer * step / power for integer in integers]
 
 
 def _restore_integers(fixes: dict[str, Any]) -> None:
