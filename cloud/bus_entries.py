@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 
 import zstandard
@@ -80,13 +81,23 @@ def read_claims(body: bytes) -> tuple[StreamClaim, ...]:
 
 def pack(body: bytes) -> bytes:
     """Memory is what bounds the queue, so that bodies are compressed where it pays."""
-    return zstandard.ZstdCompressor(level=1).compress(body) if len(body) >= PACK_FROM_BYTES else body
+    return _compressor().compress(body) if len(body) >= PACK_FROM_BYTES else body
 
 
 def unpack(body: bytes) -> bytes:
     if not body.startswith(_ZSTD_MAGIC):
         return body
-    return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_PLAIN_BYTES)
+    return _decompressor().decompress(body, max_output_size=MAX_PLAIN_BYTES)
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=1)
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor()
 
 
 def encode_live(message: LiveMessage) -> bytes:

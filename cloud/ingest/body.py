@@ -3,6 +3,8 @@
 import asyncio
 import io
 import zlib
+from contextlib import suppress
+from functools import cache
 from typing import Final
 
 import zstandard
@@ -14,6 +16,7 @@ READ_S: Final = 60.0
 ENCODINGS: Final = "zstd, gzip, identity"
 _CHUNK: Final = 65_536
 _WINDOW_BYTES: Final = 2**26
+_ONE_FRAME_BYTES: Final = 1_000_000
 
 
 async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> bytes:
@@ -58,12 +61,20 @@ def unpack(body: bytes, coding: str, *, plain_limit: int) -> bytes:
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    decompressor = _decompressor()
+    if zstandard.frame_content_size(body) in range(limit + 1) and len(body) < _ONE_FRAME_BYTES:
+        with suppress(zstandard.ZstdError):  # more than one frame, or none: read the long way
+            return decompressor.decompress(body, allow_extra_data=False)
     with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
         plain: bytes = reader.read(limit + 1)
     if len(plain) <= limit and len(plain) < zstandard.frame_content_size(body):
         raise EOFError("it ends too early")
     return plain
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:

@@ -28,6 +28,7 @@ from cloud.store import Store
 from wire.envelope import BatchRef, Rejected, Reply, Request, StreamClaim
 from wire.model import Batch
 from wire.names import shard_of
+from wire.ranges import RangeSet
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class Ingest:
         view = await self._ledgers.read(device.vehicle_id, named)
         self._watch_epoch(view)
         known = view.streams if view else {}
-        news = admission.news(request.streams, known)
+        news = [claim for claim in admission.news(request.streams, known) if not _is_said_by(claim, taken, known)]
         bus_id = await self._queue(device.vehicle, [one for one in taken if _is_new(one.batch, known)], news)
         self._count(taken, rejected)
         return Reply(
@@ -163,6 +164,12 @@ def judge(batches: Sequence[Any], vehicle: str) -> tuple[list[_Taken], tuple[Rej
         else:
             taken.append(_Taken(batch, body))
     return taken, tuple(sorted(rejected, key=lambda one: one.index))
+
+
+def _is_said_by(claim: StreamClaim, taken: Iterable[_Taken], known: Mapping[str, StreamLedger]) -> bool:
+    """Whether storing a batch of the same request tells the ledger all that the claim does."""
+    seqs = RangeSet.of(one.batch.seq for one in taken if one.batch.stream == claim.stream)
+    return bool(seqs) and not known.get(claim.stream, StreamLedger()).store(seqs).is_news(claim)
 
 
 def _is_new(batch: Batch, known: Mapping[str, StreamLedger]) -> bool:
