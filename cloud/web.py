@@ -34,6 +34,7 @@ CONTENT_SECURITY_POLICY = (
 """MapLibre makes its workers from blobs; the component library sets styles in the page."""
 
 HEADERS = {
+    "Server": "fleetwire",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",

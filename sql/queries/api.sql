@@ -97,7 +97,7 @@ ORDER BY ident LIMIT $4;
 
 -- name: daily
 -- Each UTC day of vehicles $1 within [$2, $3). A step leads from a fix to the next and belongs to the day in which it ends;
--- its length is the great circle's on a sphere of 6,371,008.8 m. It is driving when it took at most $4 at more than $5 km/h,
+-- its length is the great circle's on a sphere of 6,371,008.8 m. It is driving when it took at most $4 s at more than $5 km/h,
 -- by the later fix's speed or, where it has none, by its length.
 WITH fixed AS (
     SELECT vehicle_id, ts, lat, lon, speed FROM fixes WHERE vehicle_id = ANY ($1::int[]) AND ts >= $2 AND ts < $3
@@ -111,24 +111,24 @@ WITH fixed AS (
         lag(ts) OVER w AS ts0, radians(lag(lat) OVER w) AS lat0, radians(lag(lon) OVER w) AS lon0
     FROM fixed WINDOW w AS (PARTITION BY vehicle_id ORDER BY ts, lat, lon)
 ), steps AS (
-    SELECT vehicle_id, ts, speed, ts - ts0 AS took,
+    SELECT vehicle_id, ts, speed, extract(epoch FROM ts - ts0)::float8 AS took_s,
         CASE WHEN ts0 IS NOT NULL THEN 2 * 6371008.8 * asin(least(1, sqrt(
             sin((lat - lat0) / 2) ^ 2 + cos(lat0) * cos(lat) * sin((lon - lon0) / 2) ^ 2))) END AS metres
     FROM paired
 ), driven AS (
-    SELECT vehicle_id, (ts AT TIME ZONE 'UTC')::date AS day, count(*) AS fixes, max(speed) AS max_speed,
+    SELECT vehicle_id, time_bucket('1 day', ts) AS day, count(*) AS fixes, max(speed) AS max_speed,
         coalesce(sum(metres), 0) AS metres, min(ts) AS first, max(ts) AS last,
-        coalesce(sum(extract(epoch FROM took)) FILTER (WHERE took <= $4
-            AND coalesce(speed, metres * 3.6 / nullif(extract(epoch FROM took), 0), 0) > $5), 0)::float8 AS driving_s
+        coalesce(sum(took_s) FILTER (WHERE took_s <= $4 AND coalesce(speed, metres * 3.6 / nullif(took_s, 0), 0) > $5), 0)
+            AS driving_s
     FROM steps WHERE ts >= $2 GROUP BY 1, 2
 ), sampled AS (
-    SELECT vehicle_id, (ts AT TIME ZONE 'UTC')::date AS day, count(*) AS samples, min(ts) AS first, max(ts) AS last
+    SELECT vehicle_id, time_bucket('1 day', ts) AS day, count(*) AS samples, min(ts) AS first, max(ts) AS last
     FROM samples WHERE vehicle_id = ANY ($1::int[]) AND ts >= $2 AND ts < $3 GROUP BY 1, 2
 ), happened AS (
-    SELECT vehicle_id, (ts AT TIME ZONE 'UTC')::date AS day, count(*) AS events, min(ts) AS first, max(ts) AS last
+    SELECT vehicle_id, time_bucket('1 day', ts) AS day, count(*) AS events, min(ts) AS first, max(ts) AS last
     FROM device_events WHERE vehicle_id = ANY ($1::int[]) AND ts >= $2 AND ts < $3 GROUP BY 1, 2
 )
-SELECT vehicle_id, day, coalesce(d.metres, 0) / 1000 AS distance_km, coalesce(d.driving_s, 0) AS driving_s, d.max_speed,
+SELECT vehicle_id, (day AT TIME ZONE 'UTC')::date AS day, coalesce(d.metres, 0) / 1000 AS distance_km, coalesce(d.driving_s, 0) AS driving_s, d.max_speed,
     least(d.first, s.first, e.first) AS first, greatest(d.last, s.last, e.last) AS last,
     coalesce(s.samples, 0) AS samples, coalesce(d.fixes, 0) AS fixes, coalesce(e.events, 0) AS events
 FROM driven d FULL JOIN sampled s USING (vehicle_id, day) FULL JOIN happened e USING (vehicle_id, day)
