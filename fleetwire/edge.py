@@ -48,12 +48,13 @@ def edge() -> None:
 
 
 @edge.command(
+    short_help="Run the agent.",
     help=f"""Run the agent until SIGTERM or Ctrl-C; then it stops in order and loses nothing.
 
 {EXAMPLE}
 Sampling, batches and the spool have defaults; docs/edge.md tells all settings. A wrong setting, or a database that
 cannot be read whole, is said at once and nothing is started.
-"""
+""",
 )
 @config_option
 @click.option(
@@ -67,7 +68,7 @@ def run(config_path: Path, exit_when_settled: bool) -> None:
         asyncio.run(_run(load_edge_config(config_path), exit_when_settled=exit_when_settled))
 
 
-@edge.command()
+@edge.command(short_help="Check the settings without opening a bus.")
 @config_option
 def check(config_path: Path) -> None:
     """Check the settings, the databases and the token file, and say what would be read. Opens no bus."""
