@@ -1,5 +1,5 @@
 const BASE_MS = 500;
-const CAP_MS = 20_000;
+const CAP_MS = 8_000;
 const FLOOR_MS = 250;
 
 /** Full jitter: how long to wait before attempt n (0, 1, 2 …) with a random number in [0, 1). */
