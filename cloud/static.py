@@ -42,8 +42,6 @@ class StaticSite:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
-        if path == "v1" or path.startswith("v1/"):
-            raise web.HTTPNotFound
         found = self._find(path)
         if found is None and _is_file_name(path):
             raise web.HTTPNotFound

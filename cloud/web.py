@@ -81,7 +81,7 @@ def make_app(db: Pool, bus: Bus, live: Sockets, *, shards: int, dashboard: Path 
     add_health(app, {"database": database, "redis": bus.ping}, registry)
     add_api(app, db, in_flight)
     app.router.add_get(sockets.PATH, live.handle)
-    app.router.add_get("/{path:.*}", static.StaticSite(dashboard).handle)
+    app.router.add_get(r"/{path:(?!v1(?:/|$)).*}", static.StaticSite(dashboard).handle)
     return app
 
 

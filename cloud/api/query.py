@@ -93,7 +93,9 @@ class DailyQuery(Query):
     to: Annotated[Day | None, Field(description="last UTC day, included; today")] = None
     vehicle: Vehicle = None
     format: Literal["json", "csv"] = "json"
-    limit: int = Field(default=MAX_LIMIT, ge=1, le=MAX_LIMIT, description="vehicles a page")
+    limit: int | None = Field(
+        default=None, ge=1, le=MAX_LIMIT, description="vehicles a page (1,000); CSV without it is whole or refused"
+    )
     after: Cursor = None
 
     @model_validator(mode="after")

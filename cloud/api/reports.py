@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from cloud.api.call import SQL, Call, Document
 from cloud.api.cursor import read_cursor, write_cursor
-from cloud.api.query import DailyQuery, Query
+from cloud.api.query import MAX_LIMIT, DailyQuery, Query
 from cloud.api.replies import Daily, DailyRow, ReportInfo, ReportParameter, Reports
 from cloud.api.times import to_ms
 from cloud.problem import Problem
@@ -47,10 +47,13 @@ async def get_daily(call: Call[DailyQuery, None]) -> Daily | Document:
     query = call.query
     first, last = span(query.from_, query.to, call.now.date())
     after = read_cursor(query.after, _AFTER) if query.after else None
-    vehicles = await call.db.fetch(SQL["report_vehicles"], call.fleet_id, query.vehicle, after, query.limit + 1)
+    limit = query.limit or MAX_LIMIT
+    vehicles = await call.db.fetch(SQL["report_vehicles"], call.fleet_id, query.vehicle, after, limit + 1)
+    if len(vehicles) > limit and query.format == "csv" and query.limit is None:
+        raise Problem(400, f"more than {limit:,} vehicles do not fit one file: page with limit and after")
     if query.vehicle is not None and not vehicles and after is None:
         raise Problem(404, f"there is no vehicle '{query.vehicle}'; GET /v1/vehicles lists them")
-    page = {row["id"]: row["ident"] for row in vehicles[: query.limit]}
+    page = {row["id"]: row["ident"] for row in vehicles[:limit]}
     rows: list[DailyRow] = []
     ids = list(page)
     for start in range(0, len(ids), VEHICLES_AT_ONCE):
@@ -59,7 +62,7 @@ async def get_daily(call: Call[DailyQuery, None]) -> Daily | Document:
             SQL["daily"], some, _midnight(first), _midnight(last + _DAY), STEP_AT_MOST_S, DRIVING_KMH
         )
         rows += sorted((_row(page[row["vehicle_id"]], row) for row in found), key=lambda row: (row.vehicle, row.day))
-    following = write_cursor(list(page.values())[-1]) if len(vehicles) > query.limit else None
+    following = write_cursor(list(page.values())[-1]) if len(vehicles) > limit else None
     if query.format == "csv":
         return Document("text/csv", to_csv(rows), f"daily-{first}-{last}.csv", following)
     return Daily(rows=rows, next=following)

@@ -358,9 +358,20 @@ async def test_errors_say_what_to_do(stand: Stand, path: str, status: int, words
     assert (problem["status"], problem["type"]) == (status, "about:blank")
 
 
+async def test_report_as_csv_is_whole_or_refused(stand: Stand) -> None:
+    await stand.db.execute(
+        "INSERT INTO vehicles (fleet_id, ident, name) SELECT 1, 'v' || n, 'v' FROM generate_series(1, 1000) n"
+    )
+    problem = await stand.get("/v1/reports/daily", format="csv", expect=400)
+    assert "page with limit and after" in problem["detail"]
+    _, headers = await stand.text("/v1/reports/daily", format="csv", limit="1000")
+    rest = await stand.get("/v1/reports/daily", after=headers["X-Next"])
+    assert rest == {"rows": [], "next": None}
+
+
 async def test_wrong_method_and_wrong_body(stand: Stand) -> None:
     problem = await stand.send("PUT", "/v1/vehicles", body={}, expect=405)
-    assert problem["detail"] == "PUT is not possible here; there is GET, HEAD"
+    assert problem["detail"] == "PUT is not possible here; there is GET"
     problem = await stand.send("POST", "/v1/tokens", body={"nam": "x"}, expect=400)
     assert "nam" in problem["detail"]
 
