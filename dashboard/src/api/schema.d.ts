@@ -1422,7 +1422,7 @@ export interface operations {
                 /** @description only this vehicle */
                 vehicle?: string;
                 format?: "json" | "csv";
-                /** @description vehicles a page */
+                /** @description vehicles a page (1,000); CSV without it is whole or refused */
                 limit?: number;
                 /** @description the `next` of the page before */
                 after?: string;

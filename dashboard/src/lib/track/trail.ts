@@ -4,7 +4,7 @@ import type { Track } from './track';
 type Place = readonly [lon: number, lat: number];
 
 const MOST_LIVE_POINTS = 2000;
-const LONGEST_STEP_MS = 300_000;
+const LONGEST_STEP_MS = 120_000;
 
 /** Where a vehicle came from: its stored way of the last minutes, and then what came in live. A long silence breaks the line. */
 export class Trail {
