@@ -6,9 +6,10 @@ Passwords are kept as scrypt hashes. Tokens are 256 random bits, so that their p
 import asyncio
 import hashlib
 import hmac
+import json
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -124,6 +125,11 @@ async def add_fleet(db: Executor, name: str) -> None:
     _check_name(name, "fleet")
     if await db.fetchval(_SQL["add_fleet"], name) is None:
         raise AccountError(f"there is a fleet '{name}' already")
+
+
+async def audit(db: Executor, actor: str, action: str, data: Mapping[str, object]) -> None:
+    """Who did what."""
+    await db.execute(_SQL["audit"], actor, action, json.dumps(data))
 
 
 async def list_users(db: Executor) -> list[asyncpg.Record]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ _Number = TypeVar("_Number", np.int64, np.float64)
 
 MIN_TIME_MS: Final = -62_135_596_800_000  # 0001-01-01
 MAX_TIME_MS: Final = 253_402_300_799_999  # 9999-12-31
+UNTRUSTED_CLOCK: Final = -(2**15)
+"""Set in `q` of what was recorded by a clock that was never trusted: the bit that a sender's own flags cannot have."""
 FIX_COLUMNS: Final = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
 
 
@@ -44,13 +47,14 @@ class Facts:
     t_ms: Ints
     values: Floats
     flags: Ints
+    fix_flag: int
     fix_t_ms: Ints
     fixes: Floats
     """One row per column of FIX_COLUMNS."""
     events: tuple[EventRow, ...]
     frames: tuple[FrameRow, ...]
 
-    @property
+    @cached_property
     def span_ms(self) -> tuple[int, int] | None:
         """From the first to the last fact, or None where there is none."""
         bounds = [array for array in (self.t_ms, self.fix_t_ms) if len(array)]
@@ -62,6 +66,7 @@ class Facts:
 def facts_of(batch: Batch) -> Facts:
     columns = tuple(batch.signals.values())
     counts = tuple(len(column.dt) for column in columns)
+    clock_flag = UNTRUSTED_CLOCK if batch.clock == "untrusted" else 0
     flags = np.zeros(sum(counts), np.int64)
     start = 0
     for column, count in zip(columns, counts, strict=True):
@@ -73,7 +78,8 @@ def facts_of(batch: Batch) -> Facts:
         counts=counts,
         t_ms=_joined((column.dt for column in columns), np.int64) + batch.t0,
         values=_joined((column.v for column in columns), np.float64),
-        flags=flags,
+        flags=flags | clock_flag,
+        fix_flag=clock_flag,
         fix_t_ms=_joined([batch.fixes.dt] if batch.fixes else [], np.int64) + batch.t0,
         fixes=_fix_rows(batch.fixes),
         events=tuple(EventRow(event.t, event.kind, to_json(event.data)) for event in batch.events),

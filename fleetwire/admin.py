@@ -53,7 +53,13 @@ def user() -> None:
 def user_add(config: Path | None, name: str, role: str, fleet: str, password_stdin: bool) -> None:
     """Add a user; asks for the password."""
     password = _read_password(password_stdin)
-    _run(config, lambda db: accounts.add_user(db, name, password, role=role, fleet=fleet))
+    _run(
+        config,
+        lambda db: accounts.add_user(db, name, password, role=role, fleet=fleet),
+        action="user.add",
+        name=name,
+        role=role,
+    )
     click.echo(f"user '{name}' may sign in ({role})")
 
 
@@ -64,7 +70,7 @@ def user_add(config: Path | None, name: str, role: str, fleet: str, password_std
 def user_password(config: Path | None, name: str, password_stdin: bool) -> None:
     """Set a new password; ends the user's sessions."""
     password = _read_password(password_stdin)
-    _run(config, lambda db: accounts.set_password(db, name, password))
+    _run(config, lambda db: accounts.set_password(db, name, password), action="user.password", name=name)
     click.echo(f"user '{name}' has a new password")
 
 
@@ -89,7 +95,13 @@ def token() -> None:
 @click.pass_obj
 def token_add(config: Path | None, name: str, role: str, fleet: str, as_json: bool) -> None:
     """Make a token and print it; it cannot be shown again."""
-    made = _run(config, lambda db: accounts.add_token(db, name, role=role, fleet=fleet))
+    made = _run(
+        config,
+        lambda db: accounts.add_token(db, name, role=role, fleet=fleet),
+        action="token.add",
+        name=name,
+        role=role,
+    )
     click.echo(json.dumps({"name": name, "role": role, "token": made}) if as_json else made)
 
 
@@ -98,7 +110,7 @@ def token_add(config: Path | None, name: str, role: str, fleet: str, as_json: bo
 @click.pass_obj
 def token_revoke(config: Path | None, name: str) -> None:
     """End a token."""
-    _run(config, lambda db: accounts.revoke_token(db, name))
+    _run(config, lambda db: accounts.revoke_token(db, name), action="token.revoke", name=name)
     click.echo(f"token '{name}' is no longer in force")
 
 
@@ -125,7 +137,9 @@ def vehicle_add(config: Path | None, ids: Sequence[str], fleet: str, as_json: bo
 
     With --json one {"vehicle", "token"} per line. Earlier tokens stay in force.
     """
-    for ident, made in _run(config, lambda db: accounts.add_vehicles(db, ids, fleet=fleet)):
+    for ident, made in _run(
+        config, lambda db: accounts.add_vehicles(db, ids, fleet=fleet), action="device_token.add", vehicles=ids
+    ):
         click.echo(json.dumps({"vehicle": ident, "token": made}) if as_json else f"{ident} {made}")
 
 
@@ -134,7 +148,7 @@ def vehicle_add(config: Path | None, ids: Sequence[str], fleet: str, as_json: bo
 @click.pass_obj
 def vehicle_revoke(config: Path | None, id: str) -> None:
     """End every device token of a vehicle; what it sent stays."""
-    count = _run(config, lambda db: accounts.revoke_devices(db, id))
+    count = _run(config, lambda db: accounts.revoke_devices(db, id), action="device_token.revoke", vehicle=id)
     if not count:
         raise click.ClickException(f"vehicle '{id}' has no token in force")
     click.echo(f"{count} token{'s' if count > 1 else ''} of '{id}' no longer in force")
@@ -158,7 +172,7 @@ def fleet() -> None:
 @click.pass_obj
 def fleet_add(config: Path | None, name: str) -> None:
     """Add a fleet."""
-    _run(config, lambda db: accounts.add_fleet(db, name))
+    _run(config, lambda db: accounts.add_fleet(db, name), action="fleet.add", name=name)
     click.echo(f"fleet '{name}' added")
 
 
@@ -170,12 +184,19 @@ def fleet_list(config: Path | None, as_json: bool) -> None:
     _show(_run(config, accounts.list_fleets), as_json)
 
 
-def _run(config: Path | None, act: Callable[[Executor], Awaitable[T]]) -> T:
+def _run(
+    config: Path | None, act: Callable[[Executor], Awaitable[T]], *, action: str | None = None, **data: object
+) -> T:
+    """In one transaction with its entry in the audit log, where it is an `action`."""
+
     async def connected() -> T:
         connection = await connect(load_cloud_config(config, os.environ).database_url)
         try:
             async with connection.transaction():
-                return await act(connection)
+                done = await act(connection)
+                if action:
+                    await accounts.audit(connection, "command line", action, data)
+                return done
         finally:
             await connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -96,6 +97,13 @@ def test_commands_make_what_they_say(database_url: str) -> None:
     assert run(database_url, "user", "list").output.startswith("ann  admin  default")
     assert run(database_url, "token", "revoke", "t").exit_code == 0
     assert run(database_url, "token", "list").output == ""
+
+
+async def test_commands_leave_an_entry_in_the_audit_log(db: asyncpg.Connection[Any], database_url: str) -> None:
+    await asyncio.to_thread(run, database_url, "vehicle", "add", "a")
+    await asyncio.to_thread(run, database_url, "vehicle", "add", "not one")
+    rows = await db.fetch("SELECT actor, action, data FROM audit_log")
+    assert [tuple(row) for row in rows] == [("command line", "device_token.add", '{"vehicles": ["a"]}')]
 
 
 @pytest.mark.parametrize(

@@ -317,3 +317,13 @@ async def _migrated(services: PrivateServices) -> str:
     database_url = (await services.start("postgres")).running["postgres"].url
     await migrate(database_url)
     return database_url
+
+
+async def test_facts_of_an_untrusted_clock_are_flagged(registered: str, redis_url: str, bus: Bus, stream: str) -> None:
+    columns = {"a": Column(dt=[0, 1], v=[1, 2], q={1: 5})}
+    batch = make_batch(0, stream, clock="untrusted", signals=columns, fixes=Fixes(dt=[0], lat=[1], lon=[2]))
+    async with running_writer(settings(registered, redis_url)):
+        await queue(bus, [batch])
+        await drained(bus)
+    rows = await fetch(registered, "SELECT q FROM samples UNION ALL SELECT q FROM fixes ORDER BY q")
+    assert [row["q"] for row in rows] == [-(2**15), -(2**15), -(2**15) + 5]
