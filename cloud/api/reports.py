@@ -90,7 +90,7 @@ def _row(vehicle: str, row: asyncpg.Record) -> DailyRow:
         vehicle=vehicle,
         day=row["day"].isoformat(),
         distance_km=round(row["distance_km"], 6),
-        driving_s=row["driving_s"],
+        driving_s=round(row["driving_s"], 3),
         max_speed_kmh=row["max_speed"],
         first_seen=to_ms(row["first"]),
         last_seen=to_ms(row["last"]),
