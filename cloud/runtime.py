@@ -27,9 +27,15 @@ log = structlog.get_logger()
 
 
 def run(main: Main) -> None:
-    """Runs `main` until it returns; SIGTERM and SIGINT set the event that asks it to."""
+    """Runs `main` until it returns; SIGTERM and SIGINT ask it to. Raises the CloudError that ended it."""
     set_up_logging()
-    asyncio.run(_until_signalled(main))
+    try:
+        asyncio.run(_until_signalled(main))
+    except BaseExceptionGroup as group:
+        of_ours, others = group.split(CloudError)
+        if of_ours is None or others is not None:
+            raise
+        raise _first(of_ours) from group
 
 
 def set_up_logging() -> None:
@@ -132,6 +138,11 @@ async def _until_signalled(main: Main) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await main(stop)
+
+
+def _first(group: BaseExceptionGroup[CloudError]) -> CloudError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _outcome(check: Check) -> str | None:

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -385,6 +387,22 @@ async def test_port_that_was_set_and_is_taken_is_an_error(database_url: str, red
             async with running_ingest(settings(database_url, redis_url, ingest_port=taken)):
                 pytest.fail("it should not start")
     assert raised.group_contains(PortTaken)
+
+
+async def test_taken_port_is_said_in_one_line(database_url: str, redis_url: str) -> None:
+    async with running_ingest(settings(database_url, redis_url)) as address:
+        env = os.environ | {
+            "FLEETWIRE_DATABASE_URL": database_url,
+            "FLEETWIRE_REDIS_URL": redis_url,
+            "FLEETWIRE_INGEST_PORT": address.rpartition(":")[2],
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "fleetwire", "ingest", env=env, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode().startswith("Error: port ")
+    assert said.count(b"\n") == 1
 
 
 async def test_default_port_that_is_taken_gives_the_next_free_one(database_url: str, redis_url: str) -> None:
