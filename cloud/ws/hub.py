@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pydantic_core import to_json
 
 from cloud.ws.live_vehicle import Facts, LiveVehicle, facts_of
+from cloud.ws.messages import error_message
 from cloud.ws.requests import MAX_SUBSCRIPTIONS, RequestError, Subscribe
 from wire.model import Batch, Event
 
@@ -279,18 +280,6 @@ class Hub:
     def _next(self) -> int:
         self._version += 1
         return self._version
-
-
-def hello_message(now_ms: int, version: str) -> str:
-    return to_json({"op": "hello", "server_ms": now_ms, "version": version}).decode()
-
-
-def error_message(title: str, detail: str, subscription_id: int | None = None) -> str:
-    about = {} if subscription_id is None else {"id": subscription_id}
-    return to_json({"op": "error", **about, "problem": {"title": title, "detail": detail}}).decode()
-
-
-PONG = '{"op":"pong"}'
 
 
 def _message(op: str, subscription: Subscription, vehicles: Iterable[str | None]) -> str:

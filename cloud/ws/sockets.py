@@ -13,7 +13,8 @@ from cloud.auth import PRINCIPAL, authenticate, check_origin
 from cloud.database import UNAVAILABLE, Pool
 from cloud.problem import Problem
 from cloud.ws.feed import Feed
-from cloud.ws.hub import PONG, Client, Hub, error_message, hello_message
+from cloud.ws.hub import Client, Hub
+from cloud.ws.messages import PONG, error_message, hello_message
 from cloud.ws.requests import Ping, RequestError, Subscribe, Unsubscribe, parse_request
 
 PATH = "/v1/live"
