@@ -11,6 +11,8 @@ import click
 from bench import decode, ingest, live_latency, pipeline, wire_bytes, write
 from bench.figure import Figure, Unavailable
 from bench.results import RESULTS, save
+from cloud.errors import CloudError
+from edge.errors import EdgeError
 
 FIGURES: Mapping[str, Callable[[], Figure]] = {
     name: take
@@ -46,6 +48,8 @@ def main(names: tuple[str, ...], only_list: bool) -> None:
             skipped[name] = str(missing)
             print(f"skipped {name}: {missing}", file=sys.stderr)
             continue
+        except (CloudError, EdgeError) as error:
+            raise click.ClickException(f"{name}: {error}") from error
         print(figures[-1].line(), flush=True)
     if not names:
         save(figures, skipped)
