@@ -19,6 +19,7 @@ MIN_TIME_MS: Final = -62_135_596_800_000  # 0001-01-01
 MAX_TIME_MS: Final = 253_402_300_799_999  # 9999-12-31
 UNTRUSTED_CLOCK: Final = -(2**15)
 """Set in `q` of what was recorded by a clock that was never trusted: the bit that a sender's own flags cannot have."""
+MOST_TIES: Final = 999
 FIX_COLUMNS: Final = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
 
 
@@ -45,10 +46,13 @@ class Facts:
     names: tuple[str, ...]
     counts: tuple[int, ...]
     t_ms: Ints
+    tie: Ints
+    """The place of a sample among those of its signal that share its millisecond, at most MOST_TIES."""
     values: Floats
     flags: Ints
     fix_flag: int
     fix_t_ms: Ints
+    fix_tie: Ints
     fixes: Floats
     """One row per column of FIX_COLUMNS."""
     events: tuple[EventRow, ...]
@@ -73,14 +77,18 @@ def facts_of(batch: Batch) -> Facts:
         for index, value in (column.q or {}).items():
             flags[start + index] = value
         start += count
+    t_ms = _joined((column.dt for column in columns), np.int64) + batch.t0
+    fix_t_ms = _joined([batch.fixes.dt] if batch.fixes else [], np.int64) + batch.t0
     return Facts(
         names=tuple(batch.signals),
         counts=counts,
-        t_ms=_joined((column.dt for column in columns), np.int64) + batch.t0,
+        t_ms=t_ms,
+        tie=_ties(t_ms, counts),
         values=_joined((column.v for column in columns), np.float64),
         flags=flags | clock_flag,
         fix_flag=clock_flag,
-        fix_t_ms=_joined([batch.fixes.dt] if batch.fixes else [], np.int64) + batch.t0,
+        fix_t_ms=fix_t_ms,
+        fix_tie=_ties(fix_t_ms, (len(fix_t_ms),)),
         fixes=_fix_rows(batch.fixes),
         events=tuple(EventRow(event.t, event.kind, to_json(event.data)) for event in batch.events),
         frames=tuple(
@@ -89,6 +97,16 @@ def facts_of(batch: Batch) -> Facts:
             for dt, arbitration_id, data in zip(block.dt, block.id, block.data, strict=True)
         ),
     )
+
+
+def _ties(t_ms: Ints, counts: Sequence[int]) -> Ints:
+    """How many of the same column and millisecond came before each, for columns that lie one behind the other."""
+    if not len(t_ms):
+        return t_ms
+    begins = np.r_[True, t_ms[1:] != t_ms[:-1]]
+    begins[np.cumsum((0, *counts[:-1]))[np.array(counts) > 0]] = True
+    places = np.arange(len(t_ms))
+    return np.minimum(places - np.maximum.accumulate(np.where(begins, places, 0)), MOST_TIES)
 
 
 def _fix_rows(fixes: Fixes | None) -> Floats:

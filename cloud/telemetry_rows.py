@@ -62,20 +62,24 @@ class LatestRow:
 
 
 def sample_copy(fresh: Sequence[Fresh], signal_ids: SignalIds) -> tuple[Copy | None, Newest]:
-    """Sorted as the index is, which takes half the time of interleaved rows; with the newest of each signal."""
+    """Sorted as the index is, which takes half the time of interleaved rows; with the newest of each signal.
+
+    Samples of one signal that share a millisecond are a microsecond apart, so that their order is stored with them.
+    """
     vehicles = np.repeat([one.vehicle.id for one in fresh], [len(one.facts.t_ms) for one in fresh])
     ids = [signal_ids[one.vehicle.fleet_id, name] for one in fresh for name in one.facts.names]
     signals = np.repeat(np.array(ids, np.int64), [count for one in fresh for count in one.facts.counts])
     t_ms = np.concatenate([one.facts.t_ms for one in fresh])
-    order = np.lexsort((t_ms, signals, vehicles))
-    vehicles, signals, t_ms = vehicles[order], signals[order], t_ms[order]
+    ties = np.concatenate([one.facts.tie for one in fresh])
+    order = np.lexsort((t_ms * 1000 + ties, signals, vehicles))
+    vehicles, signals, t_ms, ties = vehicles[order], signals[order], t_ms[order], ties[order]
     values = np.concatenate([one.facts.values for one in fresh])[order]
     flags = np.concatenate([one.facts.flags for one in fresh])[order]
     newest = Newest.of_sorted(vehicles, signals, t_ms, values)
     if not len(t_ms):
         return None, newest
     columns = [
-        Column(timestamps(t_ms)),
+        Column(timestamps(t_ms) + ties),
         Column(vehicles.astype(np.int32)),
         Column(signals.astype(np.int32)),
         Column(values),
@@ -189,11 +193,12 @@ def by_vehicle(fresh: Iterable[Fresh]) -> dict[int, list[Fresh]]:
 
 def _fix_copy(fresh: Sequence[Fresh], vehicles: Any) -> Copy:
     t_ms = np.concatenate([one.facts.fix_t_ms for one in fresh])
-    order = np.lexsort((t_ms, vehicles))
+    ties = np.concatenate([one.facts.fix_tie for one in fresh])
+    order = np.lexsort((t_ms * 1000 + ties, vehicles))
     *measures, sats = np.concatenate([one.facts.fixes for one in fresh], axis=1)[:, order]
     flags = np.repeat([one.facts.fix_flag for one in fresh], [len(one.facts.fix_t_ms) for one in fresh])[order]
     columns = [
-        Column(timestamps(t_ms[order])),
+        Column(timestamps(t_ms[order]) + ties[order]),
         Column(vehicles[order].astype(np.int32)),
         *(Column(values, null=np.isnan(values)) for values in measures),
         Column(np.nan_to_num(sats).astype(np.int16), null=np.isnan(sats)),

@@ -56,7 +56,7 @@ GROUP BY signal_id, time_bucket($5::interval, ts, $3::timestamptz) ORDER BY 1, 2
 
 -- name: samples
 -- A page of samples as stored, by time: of each signal $2 from $3, the first $4 left out, to $5, at most $6.
--- Samples are only ever appended, so that their place in the heap is the order in which they were stored.
+-- Times are unique within a batch's column; what ties beyond that comes as it was stored.
 SELECT w.signal_id, p.ts, p.value
 FROM unnest($2::int[], $4::int[]) WITH ORDINALITY AS w (signal_id, seen, place)
 CROSS JOIN LATERAL (

@@ -115,20 +115,20 @@ token_file = "token"
 
 
 async def _read(database_url: str) -> tuple[dict[str, list[float]], list[tuple[float, float]]]:
-    """The values by signal in the order in which the API gives them, and the fixes in order."""
+    """The values by signal and the fixes, in the order of their times."""
     connection = await asyncpg.connect(database_url)
     try:
         vehicle = await connection.fetchval("SELECT id FROM vehicles WHERE ident = $1", VEHICLE)
         values: dict[str, list[float]] = {}
         for signal in await connection.fetch("SELECT id, name FROM signals"):
             rows = await connection.fetch(
-                "SELECT value FROM samples WHERE vehicle_id = $1 AND signal_id = $2 ORDER BY ts, ctid",
+                "SELECT value FROM samples WHERE vehicle_id = $1 AND signal_id = $2 ORDER BY ts",
                 vehicle,
                 signal["id"],
             )
             if rows:
                 values[signal["name"]] = [row["value"] for row in rows]
-        fixes = await connection.fetch("SELECT lat, lon FROM fixes WHERE vehicle_id = $1 ORDER BY ts, ctid", vehicle)
+        fixes = await connection.fetch("SELECT lat, lon FROM fixes WHERE vehicle_id = $1 ORDER BY ts", vehicle)
         return values, [(row["lat"], row["lon"]) for row in fixes]
     finally:
         await connection.close()

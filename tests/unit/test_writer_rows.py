@@ -11,7 +11,7 @@ from cloud.copy_format import HEADER, TRAILER, Column, fixed_rows, loose_rows
 from cloud.facts import facts_of
 from cloud.latest import Newest, Position, newer
 from cloud.spans import joined
-from wire.model import Batch, Event
+from wire.model import Batch, Event, Fixes
 from wire.model import Column as SignalColumn
 
 Row = tuple[int | None, float | None]
@@ -122,6 +122,19 @@ def test_facts_lie_signal_by_signal_with_absolute_times() -> None:
     assert facts.values.tolist() == [1.0, 2.0, 3.0]
     assert facts.flags.tolist() == [0, 4, 0]
     assert facts.span_ms == (997, 7000)
+
+
+def test_facts_of_one_millisecond_are_numbered_in_their_order() -> None:
+    signals = {
+        "x": SignalColumn(dt=[0, 0, 0, 5], v=[3.0, 1.0, 2.0, 4.0]),
+        "none": SignalColumn(dt=[], v=[]),
+        "y": SignalColumn(dt=[5] * 1001, v=[0.0] * 1001),
+    }
+    fixes = Fixes(dt=[0, 0], lat=[1.0, 2.0], lon=[3.0, 4.0])
+    batch = Batch(vehicle="a", stream="01890a5d-ac96-774b-bcce-b302099a8057", seq=0, t0=0, signals=signals, fixes=fixes)
+    facts = facts_of(batch)
+    assert facts.tie.tolist() == [0, 1, 2, 0, *range(1000), 999]
+    assert facts.fix_tie.tolist() == [0, 1]
 
 
 def test_empty_batch_has_no_span() -> None:
