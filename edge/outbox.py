@@ -18,7 +18,7 @@ from edge.spool import Loaded, Spool, Stored
 from wire.envelope import Reply, StreamClaim
 from wire.ranges import RangeSet
 
-REQUEST_LEVEL: Final = 3
+REQUEST_LEVEL: Final = 6
 P = ParamSpec("P")
 T = TypeVar("T")
 
