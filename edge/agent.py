@@ -98,6 +98,8 @@ class Agent:
 
             await _first_of(stop.wait(), *([_all_done(readers)] if exit_when_settled and readers else []))
             await _cancel(intake)
+            for bus in self._plan.buses:
+                self._pipeline.take_frames(bus.decoder, await bus.source.rest(), time.time_ns())
             self._pipeline.finish(wall_ms=_wall_ms())
             await self._hand_over()
             self._outputs.put_nowait(None)

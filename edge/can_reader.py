@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Any, Final, Self
 
@@ -23,7 +24,9 @@ from edge.frame_source import ReaderCounts, ReaderError
 
 MOST_WAITING: Final = 100_000  # frames; 25 s of a full bus of 500 kbit/s
 _LINGER_S: Final = 0.01  # so many frames come at once, instead of one wake-up for each
-_RECEIVE_S: Final = 0.2  # how long a stop may take
+_MOST_AT_ONCE: Final = 1_000  # a backlog comes in portions, so that nothing else has to wait for all of it
+_RECEIVE_S: Final = 0.2  # a stop is noticed at least so soon
+_LAST_FRAMES_S: Final = 0.5  # how long a stop goes on to read what the interface holds by then
 _LONGEST_PAUSE_S: Final = 30.0
 _PLAUSIBLE_S: Final = 60.0  # a time stamp further from now is not Unix time
 
@@ -88,8 +91,7 @@ class CanReader:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._stopping.set()
-        await asyncio.wait([self._thread])
+        await self._stop()
         self._executor.shutdown()
 
     async def __aiter__(self) -> AsyncIterator[list[Frame]]:
@@ -100,13 +102,27 @@ class CanReader:
                 await asyncio.sleep(_LINGER_S)
                 self._ready.clear()
                 self._wakes = False
-            frames = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            if frames:
-                self.counts.frames += len(frames)
+            backlog = len(self._waiting)
+            while backlog:
+                frames = self._take(min(backlog, _MOST_AT_ONCE))
+                backlog -= len(frames)
                 yield frames
             if has_ended:
                 self._thread.result()
                 return
+
+    async def rest(self) -> list[Frame]:
+        """See FrameSource."""
+        await self._stop()
+        return self._take(len(self._waiting))
+
+    async def _stop(self) -> None:
+        self._stopping.set()
+        await asyncio.wait([self._thread])
+
+    def _take(self, count: int) -> list[Frame]:
+        self.counts.frames += count
+        return [self._waiting.popleft() for _ in range(count)]
 
     def _open(self) -> can.BusABC:
         bus = can.Bus(self._channel, self._interface, ignore_config=True, **self._options)
@@ -130,30 +146,34 @@ class CanReader:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             finally:
                 if bus is not None:
-                    bus.shutdown()
+                    _shut_down(bus)
                 bus = None
 
     def _read(self, bus: can.BusABC) -> None:
         while not self._stopping.is_set():
-            message = bus.recv(_RECEIVE_S)
-            if message is None:
-                continue
-            if message.is_error_frame:
-                self.counts.error += 1
-            elif message.is_remote_frame:
-                self.counts.remote += 1
-            elif len(self._waiting) >= self._most_waiting:
-                self.counts.dropped += 1
-            else:
-                self._hand_over(
-                    Frame(
-                        _time_ns(message.timestamp),
-                        self.name,
-                        message.arbitration_id,
-                        message.is_extended_id,
-                        bytes(message.data),
-                    )
+            if (message := bus.recv(_RECEIVE_S)) is not None:
+                self._receive(message)
+        end_s = time.monotonic() + _LAST_FRAMES_S
+        while time.monotonic() < end_s and (message := bus.recv(0)) is not None:
+            self._receive(message)
+
+    def _receive(self, message: can.Message) -> None:
+        if message.is_error_frame:
+            self.counts.error += 1
+        elif message.is_remote_frame:
+            self.counts.remote += 1
+        elif len(self._waiting) >= self._most_waiting:
+            self.counts.dropped += 1
+        else:
+            self._hand_over(
+                Frame(
+                    _time_ns(message.timestamp),
+                    self.name,
+                    message.arbitration_id,
+                    message.is_extended_id,
+                    bytes(message.data),
                 )
+            )
 
     def _hand_over(self, frame: Frame) -> None:
         self._waiting.append(frame)
@@ -165,6 +185,12 @@ class CanReader:
         self.counts.restarts += 1
         self.counts.last_error = str(error)
         _log.warning("can_reader_failed", bus=self.name, interface=self._interface, error=str(error))
+
+
+def _shut_down(bus: can.BusABC) -> None:
+    """An adapter that was unplugged refuses even this: slcan says goodbye over the port that is gone."""
+    with suppress(can.CanError, OSError):
+        bus.shutdown()
 
 
 def _may_come_back(error: Exception) -> bool:

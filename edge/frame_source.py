@@ -48,6 +48,10 @@ class FrameSource(Protocol):
 
     def __aiter__(self) -> AsyncIterator[list[Frame]]: ...
 
+    async def rest(self) -> list[Frame]:
+        """Ends the reception; gives what was received by then and not taken yet."""
+        ...
+
 
 class BusSettings(Protocol):
     """What the agent's file says about one bus (edge.config.CanSettings)."""

@@ -99,6 +99,10 @@ class ReplayReader:
             if self.counts.frames == before:
                 return
 
+    async def rest(self) -> list[Frame]:
+        """Nothing: a frame is received when it is taken."""
+        return []
+
     async def _paced(self, frames: Iterable[Frame], pacer: "_Pacer") -> AsyncIterator[list[Frame]]:
         """The frames in lists, each list when its last frame is due."""
         batch: list[Frame] = []

@@ -11,6 +11,7 @@ from functools import reduce
 from operator import xor
 from pathlib import Path
 
+import can
 import cantools
 import pytest
 from aiohttp import web
@@ -104,6 +105,10 @@ def values(cloud: FakeCloud, signal_name: str = "Engine.Count") -> list[float]:
     ]
 
 
+def count_frame(number: int) -> can.Message:
+    return can.Message(arbitration_id=0x100, is_extended_id=False, data=number.to_bytes(4, "little") + bytes(4))
+
+
 async def run_to_the_end(config: Path) -> None:
     async with asyncio.timeout(PATIENCE_S):
         await run_agent(load_edge_config(config), asyncio.Event(), exit_when_settled=True)
@@ -159,6 +164,22 @@ async def test_terminated_agent_sends_what_it_has_and_ends_well(cloud: FakeCloud
     assert f"frames={len(stored)} " in last
     assert "unsettled=0 " in last
     assert stored == [number % FRAMES for number in range(len(stored))]
+
+
+async def test_stopped_agent_stores_every_frame_that_was_on_the_bus(cloud: FakeCloud, url: str, home: Path) -> None:
+    path = configure(home, url)
+    path.write_text(path.read_text().replace('"replay"', '"virtual"').replace('"drive.log"\nspeed', '"stop"\nspeed'))
+    stop = asyncio.Event()
+    with can.Bus("stop", "virtual") as bus:
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_agent(load_edge_config(path), stop), name="agent")
+            while not values(cloud):
+                bus.send(count_frame(0))
+                await asyncio.sleep(0.01)
+            for number in range(1, 500):
+                bus.send(count_frame(number))
+            stop.set()
+    assert [value for value in values(cloud) if value] == list(range(1, 500))
 
 
 async def test_agent_without_a_cloud_stops_in_time_and_delivers_later(cloud: FakeCloud, url: str, home: Path) -> None:

@@ -67,6 +67,34 @@ async def test_an_interface_that_fails_is_opened_again_and_counted(monkeypatch: 
     assert reader.counts.last_error is not None
 
 
+async def test_an_interface_that_cannot_even_be_closed_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(can.interfaces.BACKENDS, "flaky", (__name__, "UnpluggedBus"))
+    UnpluggedBus.openings = iter([[1], [2]])
+    async with CanReader("flaky", "can0", first_pause_s=0) as reader:
+        assert [frame.arbitration_id for frame in await _take(reader, 2)] == [1, 2]
+
+
+async def test_a_stop_gives_what_was_received_and_not_taken() -> None:
+    async with CanReader("virtual", "stop") as reader:
+        with can.Bus("stop", "virtual") as bus:
+            for number in range(300):
+                bus.send(can.Message(arbitration_id=number, data=b""))
+            rest = await reader.rest()
+    assert [frame.arbitration_id for frame in rest] == list(range(300))
+    assert reader.counts.frames == 300
+
+
+async def test_a_backlog_comes_in_portions() -> None:
+    async with CanReader("virtual", "backlog") as reader:
+        with can.Bus("backlog", "virtual") as bus:
+            for number in range(2_500):
+                bus.send(can.Message(arbitration_id=number, data=b""))
+            bus.send(can.Message(is_error_frame=True))
+            await asyncio.to_thread(_wait_for_error_frame, reader)
+        stream = aiter(reader)
+        assert [len(await anext(stream)) for _ in range(3)] == [1_000, 1_000, 500]
+
+
 async def test_a_bus_that_is_away_at_the_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(can.interfaces.BACKENDS, "flaky", (__name__, "FlakyBus"))
     FlakyBus.openings = iter([OSError(errno.ENODEV, "No such device"), [1]])
@@ -144,6 +172,14 @@ class FlakyBus(can.BusABC):
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
         raise NotImplementedError
+
+
+class UnpluggedBus(FlakyBus):
+    """Its closing fails too."""
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        raise can.CanOperationError("Could not write to serial device")
 
 
 def _wait_for_error_frame(reader: CanReader) -> None:
