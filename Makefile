@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/pip install -qq --disable-pip-version-check
 
 # `make run DRIVE="1.mf4 2.mf4" DBC="a.dbc b.dbc"` plays your own recording instead of the demo of VEHICLES vehicles.
 DRIVE ?=
