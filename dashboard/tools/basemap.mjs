@@ -54,7 +54,6 @@ function tippecanoeOptions(made) {
     '--name', 'Fleetwire world',
     '--attribution', 'Natural Earth · GeoNames (CC BY 4.0)',
     '--minimum-zoom', '0', '--maximum-zoom', String(MAX_ZOOM),
-    // Without the next option whole continents are missing from the low zooms: a clipped piece counts as tiny.
     '--no-tiny-polygon-reduction',
     '--full-detail', '12', '--simplification', '2', '--drop-rate', '1',
     '--no-tile-size-limit', '--no-feature-limit',
@@ -69,14 +68,37 @@ function layerOptions(work, layers) {
   });
 }
 
+// world-atlas stitches land together over the antimeridian, as a globe wants it. On a flat map such a ring would run
+// once around the world. It goes on beyond 180° instead, which tippecanoe puts on both sides of the map; the one around
+// the pole is led over its edge.
 function earth(atlas) {
-  const land = feature(atlas, atlas.objects.land);
-  const geometry = land.type === 'FeatureCollection' ? land.features[0].geometry : land.geometry;
-  return geometry.coordinates.map((coordinates) => ({
+  return polygonsOf(atlas.objects.land, atlas).map(([outer, ...holes]) => ({
     type: 'Feature',
     properties: { kind: 'earth' },
-    geometry: { type: 'Polygon', coordinates },
+    geometry: { type: 'Polygon', coordinates: [aroundPole(outer) ? overPole(outer) : unwrapped(outer), ...holes] },
   }));
+}
+
+function polygonsOf(object, atlas) {
+  const collection = feature(atlas, object);
+  const features = collection.type === 'FeatureCollection' ? collection.features : [collection];
+  return features.flatMap(({ geometry }) => (geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates));
+}
+
+const jumps = (a, b) => Math.abs(a[0] - b[0]) > 180;
+
+function aroundPole(ring) {
+  return ring.slice(1).filter((point, i) => jumps(ring[i], point)).length % 2 === 1;
+}
+
+function overPole(ring) {
+  const open = ring.slice(0, -1);
+  const first = open.findIndex((point, i) => jumps(open.at(i - 1), point));
+  const [start, ...rest] = [...open.slice(first), ...open.slice(0, first)];
+  const edge = Math.sign(start[0]) * 180;
+  const pole = Math.sign(start[1]) * 90;
+  const end = [-edge, start[1]];
+  return [start, ...rest, end, [-edge, pole], [edge, pole], [edge, start[1]], start];
 }
 
 function boundaries(atlas) {
@@ -148,10 +170,20 @@ function largestRing(geometry) {
   const polygons = geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates;
   let best = [0, [0, 0]];
   for (const [ring] of polygons) {
-    const [area, center] = ringCentroid(ring);
+    const [area, center] = ringCentroid(unwrapped(ring));
     if (area > best[0]) best = [area, center];
   }
   return best;
+}
+
+/** Longitudes that go on beyond 180 instead of jumping to the other side. */
+function unwrapped(ring) {
+  let turns = 0;
+  return ring.map(([lon, lat], i) => {
+    const before = ring[i - 1];
+    if (before !== undefined && jumps(before, [lon])) turns += lon < before[0] ? 360 : -360;
+    return [lon + turns, lat];
+  });
 }
 
 function ringCentroid(ring) {
@@ -164,7 +196,7 @@ function ringCentroid(ring) {
     y += (y0 + y1) * cross;
   }
   if (twice === 0) return [0, ring[0]];
-  const center = [x / (3 * twice), y / (3 * twice)];
+  const center = [((x / (3 * twice) + 540) % 360) - 180, y / (3 * twice)];
   return [Math.abs(twice / 2) * Math.cos((center[1] * Math.PI) / 180), center];
 }
 

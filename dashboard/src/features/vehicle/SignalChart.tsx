@@ -34,7 +34,8 @@ const NO_HISTORY = { unit: null, t: [], min: [], max: [], mean: [], n: [] };
 /** One signal over the last minutes: history first, then live. */
 export function SignalChart({ vehicleId, name, info, index, minutes, store, onRemove }: SignalChartProps) {
   const snapshot = useSnapshotCount(store);
-  const history = useQuery({ ...seriesQuery({ vehicleId, name, minutes, snapshot }), enabled: snapshot > 0 });
+  const isStored = info !== undefined;
+  const history = useQuery({ ...seriesQuery({ vehicleId, name, minutes, snapshot }), enabled: snapshot > 0 && isStored });
   const version = useStoreVersion(store);
   const nowMs = useNowMs();
   const theme = useTheme((state) => state.theme);

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { useCallback, useEffect, useMemo } from 'react';
+import { useCallback, useMemo } from 'react';
 import { ErrorView } from '@/components/ErrorView/ErrorView';
 import { Notice } from '@/components/Notice/Notice';
 import { useVehicle } from '@/lib/live/live';
@@ -20,14 +20,18 @@ interface VehiclePageProps {
 }
 
 const NO_INFOS = new Map();
+const UNKNOWN_EVERY_MS = 2_000;
 
 /** A vehicle now: where it is, what its signals say, and how they went in the last minutes. */
 export function VehiclePage({ id, view, onView }: VehiclePageProps) {
   const store = useSignalStore(id);
   const liveNames = useSignalNames(store);
-  const signals = useQuery(signalsQuery(id));
+  const signals = useQuery({
+    ...signalsQuery(id),
+    // A signal that came live but is not stored yet has no unit and no words: ask until it has.
+    refetchInterval: ({ state }) => (liveNames.every((name) => state.data?.has(name)) ? false : UNKNOWN_EVERY_MS),
+  });
   const infos = signals.data ?? NO_INFOS;
-  useRefetchForUnknown(liveNames, infos, signals.refetch);
 
   const names = useMemo(() => [...new Set([...infos.keys(), ...liveNames])].sort(), [infos, liveNames]);
   const suggested = useMemo(() => defaultCharts(names), [names]);
@@ -65,12 +69,4 @@ export function VehiclePage({ id, view, onView }: VehiclePageProps) {
       </div>
     </div>
   );
-}
-
-/** A signal that came live but was not in the list yet has no unit and no words: ask for the list again, once each. */
-function useRefetchForUnknown(live: readonly string[], infos: ReadonlyMap<string, unknown>, refetch: () => unknown): void {
-  const unknown = infos.size === 0 ? 0 : live.filter((name) => !infos.has(name)).length;
-  useEffect(() => {
-    if (unknown > 0) void refetch();
-  }, [unknown, refetch]);
 }
