@@ -93,6 +93,8 @@ class GpsSettings(_Section):
     def _has_one_source(self) -> Self:
         if (self.device is None) == (self.can is None):
             raise ValueError("give either device (a serial port or gpsd://host:port) or can (names of signals)")
+        if self.device is not None and self.device.startswith("gpsd:") and not _is_address(self.device):
+            raise ValueError(f"device {self.device!r} is not of the form gpsd://host:2947")
         return self
 
 
@@ -151,8 +153,7 @@ class UplinkSettings(_Section):
 
     @model_validator(mode="after")
     def _speaks_http(self) -> Self:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not self.url.startswith(("http://", "https://")) or not _is_address(self.url):
             raise ValueError(f"url {self.url!r} is not an address to send to; write https://host:8081")
         return self
 
@@ -194,6 +195,14 @@ def load_edge_config(path: Path) -> EdgeConfig:
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from error
     return _resolve(config, path.parent)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _resolve(config: EdgeConfig, folder: Path) -> EdgeConfig:

@@ -59,7 +59,8 @@ class GpsReader:
                         pause_s = self._first_pause_s
                         self.counts.fixes += 1
                         yield fix
-            except (OSError, EOFError, TimeoutError) as error:  # SerialException is an OSError
+            except (OSError, EOFError, TimeoutError, ValueError) as error:
+                # SerialException is an OSError; pyserial says ValueError to a baud rate, asyncio to an endless line.
                 self.counts.failures += 1
                 self.counts.last_error = str(error) or type(error).__name__
                 log.warning("gps_failed", device=self._device, error=self.counts.last_error, wait_s=pause_s)

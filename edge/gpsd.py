@@ -8,6 +8,8 @@ from edge.fix import Fix
 
 WATCH: Final = b'?WATCH={"enable":true,"json":true};\n'
 KMH_PER_MS: Final = 3.6
+MOST_SATS: Final = 255
+_BEYOND: Final = 1e9  # no quantity in a report is as large
 
 
 class GpsdParser:
@@ -23,15 +25,15 @@ class GpsdParser:
         """The fix that the line, received at `t_ms`, reports."""
         try:
             report = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.malformed += 1
             return None
         match report:
             case {"class": "SKY"}:
                 self._hdop = _number(report, "hdop")
                 sats = _number(report, "uSat")
-                self._sats = None if sats is None else int(sats)
-            case {"class": "TPV", "mode": 2 | 3, "lat": float() | int(), "lon": float() | int()}:
+                self._sats = int(sats) if sats is not None and 0 <= sats <= MOST_SATS else None
+            case {"class": "TPV", "mode": 2 | 3}:
                 return self._fix(report, t_ms)
         return None
 
@@ -40,11 +42,10 @@ class GpsdParser:
         if time is not None and time == self._last_time:
             return None
         self._last_time = time
-        lat, lon = float(report["lat"]), float(report["lon"])
-        if not (abs(lat) <= 90 and abs(lon) <= 180):
+        lat, lon, speed = (_number(report, name) for name in ("lat", "lon", "speed"))
+        if lat is None or lon is None or abs(lat) > 90 or abs(lon) > 180:
             self.malformed += 1
             return None
-        speed = _number(report, "speed")
         return Fix(
             t_ms,
             lat,
@@ -61,7 +62,7 @@ class GpsdParser:
 def _number(report: dict[str, Any], *names: str) -> float | None:
     for name in names:
         value = report.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND:
             return float(value)
     return None
 

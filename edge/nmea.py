@@ -18,6 +18,7 @@ from edge.fix import Fix
 
 LONGEST_SENTENCE = 250  # bytes; the standard says 82, receivers with sentences of their own say more
 KMH_PER_KNOT = 1.852
+MOST_SATS = 255
 
 
 @dataclass(slots=True)
@@ -92,6 +93,7 @@ class NmeaParser:
         if not self._epoch.kinds:
             return []
         fix = self._fix()
+        self._clock.utc_ms(self._epoch.time_of_day, self._epoch.day)  # an epoch without a fix tells the day too
         self.counts.epochs += 1
         self.counts.no_fix += not self._epoch.given
         self._epoch = _Epoch()
@@ -227,7 +229,7 @@ def _satellite_fix(kind: str, fields: Sequence[str], *, valid: bool) -> _Facts:
         valid=valid,
         time_of_day=_time_of_day(fields[0]),
         position=_position(fields[1:5]) if valid else None,
-        sats=_integer(fields[6]),
+        sats=_sats(fields[6]),
         hdop=_number(fields[7]),
         alt=_number(fields[8], _SIGNED) if valid else None,
     )
@@ -275,6 +277,13 @@ def _number(text: str, form: re.Pattern[str] = _UNSIGNED) -> float | None:
 def _integer(text: str) -> int | None:
     value = _number(text)
     return None if value is None else int(value)
+
+
+def _sats(text: str) -> int | None:
+    count = _integer(text)
+    if count is not None and count > MOST_SATS:
+        raise ValueError(f"not a number of satellites: {text!r}")
+    return count
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

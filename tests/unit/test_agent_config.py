@@ -124,6 +124,7 @@ def test_fixes_from_signals(write) -> None:
         (MINIMAL.replace('"v1"', '"no spaces"'), "vehicle: "),
         (MINIMAL.replace('token_file = "token"', ""), "'uplink.token_file' is missing"),
         (MINIMAL.replace('device = "gpsd://localhost:2947"', "baud = 9600"), "gps: give either device"),
+        (MINIMAL.replace("localhost:2947", "localhost:port"), "device 'gpsd://localhost:port' is not of the form"),
         (MINIMAL.replace('[gps]\ndevice = "gpsd://localhost:2947"', ""), "nothing to read"),
         (WHOLE.replace('"1.5GB"', '"much"'), "spool.max_bytes: not a size: 'much'"),
         (WHOLE.replace("speed = 0", 'speed = 0\nname = "pt"'), "two [[can]] buses have the same name"),

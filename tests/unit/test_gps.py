@@ -118,3 +118,18 @@ async def test_gpsd_is_watched_and_followed_across_a_restart() -> None:
         first, second = await anext(fixes), await anext(fixes)
         assert (first.lat, second.utc_ms - first.utc_ms) == (48.1, 1_000)
         assert reader.counts.failures == 1
+
+
+async def test_line_without_an_end_is_a_failure_of_the_device() -> None:
+    lines = iter([b"x" * 100_000, b'{"class":"TPV","mode":3,"lat":48.1,"lon":11.5}\n'])
+
+    async def gpsd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == WATCH
+        writer.write(next(lines))
+        writer.close()
+
+    server = await asyncio.start_server(gpsd, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, reading(f"gpsd://127.0.0.1:{port}") as (reader, fixes):
+        assert (await anext(fixes)).lat == 48.1
+        assert "limit" in (reader.counts.last_error or "")

@@ -41,6 +41,8 @@ def test_report_with_a_fix_gives_one() -> None:
         line(**{"class": "TPV", "mode": 3}),
         line(**{"class": "VERSION"}),
         tpv(lat=91.0),
+        tpv(lat=float("nan")),
+        tpv(lat=10**400),
         b"[1]",
     ],
 )
@@ -55,7 +57,16 @@ def test_repeated_report_of_an_epoch_gives_no_second_fix() -> None:
     assert parser.feed(tpv(time="2024-05-06T07:08:10.000Z"), 2_000) is not None
 
 
-def test_line_that_is_not_json_is_counted() -> None:
+@pytest.mark.parametrize("text", [b"{", b"[" * 100_000])
+def test_line_that_is_not_json_is_counted(text: bytes) -> None:
     parser = GpsdParser()
-    assert parser.feed(b"{", 1_000) is None
+    assert parser.feed(text, 1_000) is None
     assert parser.malformed == 1
+
+
+def test_quantity_that_cannot_be_is_left_out() -> None:
+    parser = GpsdParser()
+    parser.feed(line(**{"class": "SKY", "hdop": 0.9, "uSat": -1}), 1)
+    fix = parser.feed(tpv(speed=1e308, altMSL=10**400), 1_000)
+    assert fix is not None
+    assert (fix.speed, fix.alt, fix.sats) == (None, None, None)

@@ -103,6 +103,12 @@ def test_date_comes_from_zda_or_the_caller_and_rolls_over_midnight() -> None:
     assert undated.utc_ms is None
 
 
+def test_date_of_an_epoch_without_a_fix_holds_for_those_that_follow() -> None:
+    zda = sentence("GPZDA,101529.50,23,03,1994,00,00")
+    (dated,) = fixes_of(zda, GGA)
+    assert dated.utc_ms == int(datetime(1994, 3, 23, 10, 15, 30, tzinfo=UTC).timestamp() * 1000)
+
+
 def test_impossible_date_costs_only_the_time() -> None:
     (fix,) = fixes_of(sentence("GPRMC,101530.00,A,4807.0380,N,01131.0000,E,,,000000,,,A"))
     assert (fix.utc_ms, fix.speed, fix.course) == (None, None, None)
@@ -122,6 +128,7 @@ def test_impossible_date_costs_only_the_time() -> None:
         "GPRMC,101530.00,A,4807.0380,N,01131.0000,E,1_0,084.4,230394,,,A",
         "GPRMC,101530.00,A,48",
         "GPGGA,101530.00,4807.0380,N,01131.0000,E,x,08,0.9,545.4,M,46.9,M,,",
+        "GPGGA,101530.00,4807.0380,N,01131.0000,E,1,300,0.9,545.4,M,46.9,M,,",
     ],
 )
 def test_malformed_field_gives_no_position(body: str) -> None:
