@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from playwright.sync_api import Page, sync_playwright
 
+from simulator.demo import DEMO_VEHICLE
+
 HERE: Final = Path(__file__).parent
 CHROMIUM: Final = "/usr/bin/chromium"
 WEBGL: Final = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
@@ -34,7 +36,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
             sign_in(page, run)
             photograph(page, f"fleet-{theme}")
-            page.goto(f"{run['web']}/vehicles/{agent(run)}")
+            page.goto(f"{run['web']}/vehicles/{DEMO_VEHICLE}")
             photograph(page, f"vehicle-{theme}")
             page.close()
         browser.close()
@@ -70,11 +72,6 @@ def sign_in(page: Page, run: dict[str, Any]) -> None:
     page.get_by_label("Password").fill(run["admin_password"])
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_selector("canvas")
-
-
-def agent(run: dict[str, Any]) -> str:
-    """The vehicle that the agent reads from the bus; the others are simulated without one."""
-    return str(run["agent_vehicle"])
 
 
 def photograph(page: Page, name: str) -> None:
