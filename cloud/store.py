@@ -5,10 +5,11 @@ by the ledger: (vehicle, stream, seq) is stored once, whoever tries how often.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloud.database import Connection, Pool
+from cloud.errors import DatabaseError
 from cloud.facts import Facts
 from cloud.latest import Newest, Position
 from cloud.ledger import StreamLedger
@@ -61,30 +62,34 @@ class Stored:
 _Key = tuple[int, str]
 
 
+@dataclass
+class _Ids:
+    """What vehicles and signals are called in one state of the database: a restored one gives the numbers anew."""
+
+    epoch: str
+    vehicles: dict[str, Vehicle] = field(default_factory=dict)
+    signals: dict[tuple[int, str], int] = field(default_factory=dict)
+
+
 class Store:
-    """Remembers the ids of vehicles and signals; `forget` after the database was away, it may be another one now."""
+    """Remembers the ids of vehicles and signals for as long as the database is the same."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._vehicles: dict[str, Vehicle] = {}
-        self._signals: dict[tuple[int, str], int] = {}
-
-    def forget(self) -> None:
-        self._vehicles.clear()
-        self._signals.clear()
+        self._ids = _Ids(epoch="")
 
     async def commit(self, arrivals: Sequence[Arrival]) -> Stored:
         """Stores what is new of a group, all or nothing."""
         async with self._pool.acquire() as connection:
-            await self._resolve_vehicles(connection, {arrival.vehicle for arrival in arrivals})
-            known = [arrival for arrival in arrivals if arrival.vehicle in self._vehicles]
-            strangers = frozenset(arrival.vehicle for arrival in arrivals) - self._vehicles.keys()
-            await self._resolve_signals(
-                connection, ((self._vehicles[a.vehicle].fleet_id, a.facts) for a in known if a.facts)
+            ids = await self._ids_of(connection, {arrival.vehicle for arrival in arrivals})
+            known = [arrival for arrival in arrivals if arrival.vehicle in ids.vehicles]
+            strangers = frozenset(arrival.vehicle for arrival in arrivals) - ids.vehicles.keys()
+            await _resolve_signals(
+                connection, ids, ((ids.vehicles[a.vehicle].fleet_id, a.facts) for a in known if a.facts)
             )
             async with connection.transaction(**TRANSACTION):
-                fresh = await self._settle(connection, known)
-                await self._write(connection, fresh)
+                fresh = await self._settle(connection, ids, known)
+                await self._write(connection, ids, fresh)
         return Stored(
             batches=len(fresh),
             repeats=sum(arrival.facts is not None for arrival in known) - len(fresh),
@@ -95,8 +100,8 @@ class Store:
     async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None:
         """Puts a batch to the dead letters, unless it is stored."""
         async with self._pool.acquire() as connection:
-            await self._resolve_vehicles(connection, {vehicle})
-            if (known := self._vehicles.get(vehicle)) is None:
+            ids = await self._ids_of(connection, {vehicle})
+            if (known := ids.vehicles.get(vehicle)) is None:
                 return
             async with connection.transaction(**TRANSACTION):
                 key = (known.id, stream)
@@ -107,41 +112,42 @@ class Store:
                 await self._update_ledger(connection, {key: after}, {})
                 await connection.execute(_SQL["add_dead_letter"], known.id, stream, seq, problem, payload)
 
-    async def add_events(self, vehicle_id: int, fleet_id: int, events: Sequence[tuple[bytes, Facts]]) -> int:
-        """Facts of a sender without a spool, each with the key that tells a repeat; how many were new."""
-        vehicle = Vehicle(vehicle_id, fleet_id)
+    async def add_events(self, ident: str, events: Sequence[tuple[bytes, Facts]]) -> int:
+        """Facts of a sender without a spool, each with the key that tells a repeat; how many were new.
+
+        Raises DatabaseError for a vehicle that is not known any more.
+        """
         async with self._pool.acquire() as connection:
-            await self._resolve_signals(connection, ((fleet_id, facts) for _, facts in events))
+            ids = await self._ids_of(connection, {ident})
+            if (vehicle := ids.vehicles.get(ident)) is None:
+                raise DatabaseError(f"the database does not know vehicle '{ident}' any more")
+            await _resolve_signals(connection, ids, ((vehicle.fleet_id, facts) for _, facts in events))
             async with connection.transaction(**TRANSACTION):
                 fresh = []
                 for key, facts in events:
                     span = facts.span_ms
                     assert span is not None
-                    if await connection.fetchval(_SQL["add_event_key"], span[0], vehicle_id, key):
+                    if await connection.fetchval(_SQL["add_event_key"], span[0], vehicle.id, key):
                         fresh.append(Fresh(vehicle, facts))
-                await self._write(connection, fresh)
+                await self._write(connection, ids, fresh)
         return len(fresh)
 
-    async def _resolve_vehicles(self, connection: Connection, vehicles: set[str]) -> None:
-        if unknown := vehicles - self._vehicles.keys():
+    async def _ids_of(self, connection: Connection, vehicles: set[str]) -> _Ids:
+        """As the database has them now; they hold for as long as the connection does."""
+        if (epoch := await connection.fetchval(_SQL["epoch"])) != self._ids.epoch:
+            self._ids = _Ids(epoch)
+        ids = self._ids
+        if unknown := vehicles - ids.vehicles.keys():
             for row in await connection.fetch(_SQL["vehicles_by_ident"], sorted(unknown)):
-                self._vehicles[row["ident"]] = Vehicle(row["id"], row["fleet_id"])
+                ids.vehicles[row["ident"]] = Vehicle(row["id"], row["fleet_id"])
+        return ids
 
-    async def _resolve_signals(self, connection: Connection, named: Iterable[tuple[int, Facts]]) -> None:
-        """Before the transaction that writes, so that nobody waits for a name that another one is adding."""
-        unknown = sorted({(fleet, name) for fleet, facts in named for name in facts.names} - self._signals.keys())
-        if unknown:
-            fleets, names = (list(column) for column in zip(*unknown, strict=True))
-            await connection.execute(_SQL["add_signals"], fleets, names)
-            for row in await connection.fetch(_SQL["signals_by_name"], fleets, names):
-                self._signals[row["fleet_id"], row["name"]] = row["id"]
-
-    async def _settle(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[Fresh]:
+    async def _settle(self, connection: Connection, ids: _Ids, arrivals: Sequence[Arrival]) -> list[Fresh]:
         """Ledger rows locked, the group entered into them; returns what is to be written."""
         batches: dict[_Key, dict[int, Arrival]] = {}
         claims: dict[_Key, list[StreamClaim]] = {}
         for arrival in arrivals:
-            vehicle = self._vehicles[arrival.vehicle]
+            vehicle = ids.vehicles[arrival.vehicle]
             if arrival.facts is not None:
                 batches.setdefault((vehicle.id, arrival.stream), {}).setdefault(arrival.seq, arrival)
             for claim in arrival.claims:
@@ -153,7 +159,7 @@ class Store:
             seqs = before[key].fresh(of_stream)
             after[key] = before[key].store(seqs)
             fresh += (
-                Fresh(self._vehicles[a.vehicle], a.facts, a.stream, a.seq, a.catalog)
+                Fresh(ids.vehicles[a.vehicle], a.facts, a.stream, a.seq, a.catalog)
                 for a in of_stream.values()
                 if a.facts is not None and a.seq in seqs
             )
@@ -194,16 +200,26 @@ class Store:
             ]
             await connection.execute(_SQL["update_ledger_rows"], *_columns(records))
 
-    async def _write(self, connection: Connection, fresh: Sequence[Fresh]) -> None:
+    async def _write(self, connection: Connection, ids: _Ids, fresh: Sequence[Fresh]) -> None:
         if not fresh:
             return
-        samples, newest = sample_copy(fresh, self._signals)
+        samples, newest = sample_copy(fresh, ids.signals)
         for copy in (*([samples] if samples else []), *other_copies(fresh)):
             await _copy(connection, copy)
         await _merge_latest(connection, fresh, newest)
         if dirty := dirty_records(fresh):
             await connection.execute(_SQL["add_dirty"], *_columns(dirty))
         await connection.execute(_SQL["add_journal"], *_columns(journal_records(fresh)))
+
+
+async def _resolve_signals(connection: Connection, ids: _Ids, named: Iterable[tuple[int, Facts]]) -> None:
+    """Before the transaction that writes, so that nobody waits for a name that another one is adding."""
+    unknown = sorted({(fleet, name) for fleet, facts in named for name in facts.names} - ids.signals.keys())
+    if unknown:
+        fleets, names = (list(column) for column in zip(*unknown, strict=True))
+        await connection.execute(_SQL["add_signals"], fleets, names)
+        for row in await connection.fetch(_SQL["signals_by_name"], fleets, names):
+            ids.signals[row["fleet_id"], row["name"]] = row["id"]
 
 
 async def _copy(connection: Connection, copy: Copy) -> None:

@@ -13,7 +13,7 @@ from cloud.accounts import Device
 from cloud.bus import Admitted
 from cloud.bus_entries import Item, LiveMessage, batch_item, claims_item
 from cloud.database import UNAVAILABLE, is_about_the_data
-from cloud.errors import BusDown, BusFull
+from cloud.errors import BusDown, BusFull, DatabaseError
 from cloud.facts import facts_of
 from cloud.ingest import admission
 from cloud.ingest.catalogs import Catalogs
@@ -96,12 +96,11 @@ class Ingest:
         events = read_events(value, device.vehicle)
         try:
             stored = await self._store.add_events(
-                device.vehicle_id, device.fleet_id, [(event.key, facts_of(event.batch)) for event in events]
+                device.vehicle, [(event.key, facts_of(event.batch)) for event in events]
             )
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError, DatabaseError) as error:
             if is_about_the_data(error):
                 raise Problem(422, f"this cannot be stored: {error}") from error
-            self._store.forget()
             log.warning("events not stored", problem=f"{type(error).__name__}: {error}")
             raise try_again("the database cannot take events now") from error
         self._metrics.events.inc(stored)
@@ -142,7 +141,6 @@ class Ingest:
         if view is not None and view.epoch != self._epoch:
             self._epoch = view.epoch
             self._catalogs.forget()
-            self._store.forget()
 
     def _count(self, taken: Sequence[_Taken], rejected: Sequence[Rejected]) -> None:
         self._metrics.accepted.inc(len(taken))

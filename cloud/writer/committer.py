@@ -87,7 +87,6 @@ class Committer:
                     raise
                 self._metrics.database_errors.inc()
                 log.warning("not stored, trying again", problem=f"{type(error).__name__}: {error}", attempt=attempt)
-            self._store.forget()
             await self._pause(random.uniform(0, BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]))
             attempt += 1
 

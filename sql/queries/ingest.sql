@@ -1,14 +1,7 @@
 -- name: ledger_of_streams
 -- What is known of streams, with the epoch in the same statement: a restored or promoted database has another one.
 SELECT e.epoch, l.vehicle_id, l.stream::text, l.received::text, l.dead::text, l.lost::text, l.next
-FROM (
-    SELECT left(md5(concat_ws('/',
-        (SELECT system_identifier FROM pg_control_system()),
-        CASE WHEN pg_is_in_recovery() THEN 'recovery' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
-        (SELECT oid FROM pg_database WHERE datname = current_database()),
-        pg_postmaster_start_time()
-    )), 16) AS epoch
-) e
+FROM (SELECT database_epoch() AS epoch) e
 LEFT JOIN (
     unnest($1::int[], $2::uuid[]) AS n (vehicle_id, stream) JOIN ledger l USING (vehicle_id, stream)
 ) ON true;

@@ -1,3 +1,7 @@
+-- name: epoch
+-- Which state of the database this is; ids that are known of another one are worth nothing.
+SELECT database_epoch();
+
 -- name: vehicles_by_ident
 -- Ids of vehicles that the writer meets for the first time.
 SELECT ident, id, fleet_id FROM vehicles WHERE ident = ANY ($1::text[]);

@@ -48,6 +48,14 @@ async def test_stored_batch_is_settled_in_a_later_reply(sender: Sender, database
     assert (await fetch(database_url, "SELECT count(*) FROM samples"))[0]["count"] == 20
 
 
+async def test_epoch_changes_when_the_ledger_was_built_anew(sender: Sender, database_url: str) -> None:
+    claim = f'{{"stream":"{sender.stream}","next":1}}'
+    epochs = [(await sender.send([], claim))[1]["epoch"] for _ in range(2)]
+    await fetch(database_url, "TRUNCATE ledger")  # as a dump does that is read into a running server
+    epochs.append((await sender.send([], claim))[1]["epoch"])
+    assert epochs[0] == epochs[1] != epochs[2]
+
+
 async def test_bad_batch_is_rejected_and_takes_no_other_with_it(sender: Sender) -> None:
     good, other = make_batch(0, sender.stream), make_batch(2, sender.stream)
     bad = json.loads(encode_batch(make_batch(1, sender.stream), dense=False)) | {"clock": "cuckoo"}

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -272,6 +273,30 @@ async def test_writer_outlives_postgresql_being_killed(
         await private_services.start("postgres")
         await drained(bus)
     assert await counts(database_url) == (800, 800)
+
+
+async def test_signals_are_asked_for_anew_after_a_backup_was_restored(
+    private_services: PrivateServices, redis_url: str, bus: Bus, stream: str
+) -> None:
+    database_url = await _migrated(private_services)
+    await add_vehicle(database_url)
+    data, backup = private_services.home / "services" / "postgres", private_services.home / "backup"
+    await private_services.stop("postgres")
+    shutil.copytree(data, backup)
+    await private_services.start("postgres")
+    async with running_writer(settings(database_url, redis_url)):
+        await queue(bus, [make_batch(0, stream)])
+        await drained(bus)
+        await private_services.stop("postgres")  # while the writer has nothing to do, so that no call of its fails
+        shutil.rmtree(data)
+        backup.rename(data)
+        await private_services.start("postgres")
+        await queue(bus, [make_batch(0, stream)])
+        await drained(bus)
+    named = await fetch(
+        database_url, "SELECT name, count(*) FROM samples s JOIN signals g ON g.id = signal_id GROUP BY 1"
+    )
+    assert {tuple(row) for row in named} == {("Engine.Load", 10), ("Engine.Speed", 10)}
 
 
 async def test_writer_starts_before_the_database_and_stops_without_it(
