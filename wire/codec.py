@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from operator import sub
 from typing import Any, Final
@@ -27,6 +27,9 @@ from wire.model import Batch
 
 DENSE_VERSION: Final = 1
 MAX_SCALE: Final = 9
+MAX_VALUES: Final = 1_000_000
+"""In one batch: a few bytes on the wire can stand for many values, each of which takes some hundred bytes here."""
+MAX_PROBLEM: Final = 500
 _FIX_COLUMNS: Final[tuple[str, ...]] = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
 _HEADER: Final[tuple[str, ...]] = ("v", "vehicle", "stream", "seq", "t0", "clock", "catalog", "events", "frames")
 
@@ -35,8 +38,8 @@ class CodecError(ValueError):
     """A batch that is not one. `problem` says in a line what is wrong and where."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+        self.problem = problem if len(problem) <= MAX_PROBLEM else f"{problem[:MAX_PROBLEM]}…"
+        super().__init__(self.problem)
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -54,6 +57,8 @@ def decode_batch(source: bytes | str | dict[str, Any]) -> Batch:
     value = parse_json(source) if isinstance(source, bytes | str) else source
     if not isinstance(value, dict):
         raise CodecError("a batch is a JSON object")
+    if (count := _count(value)) > MAX_VALUES:
+        raise CodecError(f"{count:,} values in one batch; {MAX_VALUES:,} are the most: cut it in smaller ones")
     if "dense" in value:
         value = _expand(value)
     try:
@@ -76,6 +81,14 @@ def describe(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {message}{more}" if place else f"{message}{more}"
+
+
+def _count(value: dict[str, Any]) -> int:
+    """How many values its columns have, in either form, before any of them is looked at."""
+    tables = (table for table in (value.get("signals"), value.get("fixes")) if isinstance(table, dict))
+    columns = [column for table in tables for column in table.values()]
+    columns += [column["v"] for column in columns if isinstance(column, dict) and "v" in column]
+    return sum(len(column) for column in columns if isinstance(column, list))
 
 
 def _condense(batch: Batch) -> dict[str, Any]:
@@ -123,7 +136,7 @@ def _expand(value: dict[str, Any]) -> dict[str, Any]:
         raise CodecError(f"dense form {value['dense']!r} is not known here; this end reads {DENSE_VERSION}")
     plain: dict[str, Any] = {name: value[name] for name in _HEADER if name in value}
     try:
-        times = [list(accumulate(dt)) for dt in value.get("times", ())]
+        times = [list(_sums(dt)) for dt in value.get("times", ())]
         flags = value.get("q", {})
         plain["signals"] = {
             name: {"dt": _at(times, column[0]), "v": _unpack(column[1:]), "q": flags.get(name)}
@@ -170,14 +183,18 @@ def _unpack(column: list[Any]) -> list[Any]:
     if type(step) is not int or step < 1:
         raise CodecError(f"a column's step is a whole number above 0, not {step!r}")
     power = 10**scale
-    integers = accumulate(column[2:], initial=0)  # the 0 refuses texts and lists, which could be multiplied, too
-    next(integers)
-    return [integer * step / power for integer in integers]
+    return [integer * step / power for integer in _sums(column[2:])]
 
 
 def _restore_integers(fixes: dict[str, Any]) -> None:
     if (sats := fixes.get("sats")) is not None:
         fixes["sats"] = [int(count) if isinstance(count, float) and count.is_integer() else count for count in sats]
+
+
+def _sums(differences: list[int]) -> Iterator[int]:
+    sums = accumulate(differences, initial=0)  # the 0 refuses texts and lists, whose sums would grow without bound
+    next(sums)
+    return sums
 
 
 def _differences(values: Sequence[int]) -> list[int]:

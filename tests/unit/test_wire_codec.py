@@ -177,6 +177,8 @@ def test_what_is_no_batch_is_refused_with_its_place(changes: dict[str, Any], nam
         {"dense": 1, "times": [[0.5]], "signals": {"A.b": [0, 0, 1, 1]}},
         {"dense": 1, "times": [[0]], "signals": [[0, 0, 1]]},
         {"dense": 1, "times": 5, "signals": {}},
+        {"dense": 1, "times": [["a", "b"]], "signals": {}},
+        {"dense": 1, "times": [[[1], [2]]], "signals": {}},
         {"dense": 1, "signals": {}, "q": {"A.b": {"0": 1}}},
         {"dense": 1, "signals": {}, "fixes": {"dt": 0}},
         {"dense": 1, "signals": {}, "extra": 0},
@@ -185,6 +187,20 @@ def test_what_is_no_batch_is_refused_with_its_place(changes: dict[str, Any], nam
 def test_a_broken_dense_batch_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(CodecError):
         decode_batch(_plain(**changes))
+
+
+def test_a_batch_of_too_many_values_is_refused_before_they_are_unpacked() -> None:
+    zeros = [0] * 500_001
+    fixes = {"dt": zeros, "lat": zeros}
+    for columns in ({"signals": {name: {"dt": zeros, "v": zeros} for name in "ab"}}, {"fixes": fixes}):
+        with pytest.raises(CodecError, match="in smaller ones"):
+            decode_batch(_plain(**columns))
+
+
+def test_a_problem_stays_short_whatever_it_is_about() -> None:
+    with pytest.raises(CodecError) as caught:
+        decode_batch(_plain(dense=[0] * 100_000))
+    assert len(caught.value.problem) < 600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[NaN]", "[Infinity]", "[1e999", b"\xff", "[" * 100_000])
