@@ -13,6 +13,8 @@ import { trailQuery } from '@/lib/track/track-api';
 import { Trail } from '@/lib/track/trail';
 import { fleetBounds, fleetGeoJson } from './fleet-geojson';
 import styles from './FleetMap.module.css';
+import { matching } from './fleet-rows';
+import type { FleetFilter } from './fleet-rows';
 import { VehiclesOverlay } from './vehicles-overlay';
 
 const CLOSE_ZOOM = 11;
@@ -29,15 +31,17 @@ function createLayers() {
 }
 
 interface FleetMapProps {
+  readonly filter: FleetFilter;
   readonly selectedId: string | undefined;
   readonly onSelect: (id: string | undefined) => void;
 }
 
 /** The fleet store drawn on the map, past React: an update of 500 vehicles renders no component. */
-export function FleetMap({ selectedId, onSelect }: FleetMapProps) {
+export function FleetMap({ filter, selectedId, onSelect }: FleetMapProps) {
   const { fleet } = useLive();
   const [map, setMap] = useState<MapLibre | null>(null);
   const [{ overlay, trail, trailOverlay, overlays }] = useState(createLayers);
+  const isFitted = useRef(false);
   const select = useRef(onSelect);
   useEffect(() => {
     select.current = onSelect;
@@ -45,18 +49,17 @@ export function FleetMap({ selectedId, onSelect }: FleetMapProps) {
 
   useEffect(() => {
     if (map === null) return undefined;
-    let isFitted = false;
     const draw = () => {
       const started = performance.now();
-      overlay.show(fleetGeoJson(fleet.all()));
+      overlay.show(fleetGeoJson(matching(fleet.all(), filter)));
       perf.mapUpdates += 1;
       perf.lastMapUpdateAt = started;
       perf.lastMapUpdateMs = performance.now() - started;
-      isFitted ||= map.getContainer().clientWidth > 0 && fit(map, fleet, { animate: false });
+      isFitted.current ||= map.getContainer().clientWidth > 0 && fit(map, fleet, { animate: false });
     };
     draw();
     return fleet.subscribe(draw);
-  }, [map, overlay, fleet]);
+  }, [map, overlay, fleet, filter]);
 
   useEffect(() => {
     if (map === null) return undefined;
@@ -89,6 +92,7 @@ export function FleetMap({ selectedId, onSelect }: FleetMapProps) {
       label={text.fleet.map}
       overlays={overlays}
       onReady={(ready) => {
+        isFitted.current = false;
         setMap(ready);
         const stop = overlay.onSelect(ready, (id) => select.current(id));
         return () => {

@@ -9,7 +9,7 @@ import { FleetMap } from './FleetMap';
 import styles from './FleetPage.module.css';
 import { FleetTools } from './FleetTools';
 import type { FleetView } from './fleet-view';
-import { fleetRows } from './fleet-rows';
+import { matching, sorted } from './fleet-rows';
 import { VehicleCard } from './VehicleCard';
 
 interface FleetPageProps {
@@ -21,7 +21,8 @@ export function FleetPage({ view, onView }: FleetPageProps) {
   usePageTitle(text.fleet.title);
   const vehicles = useFleet();
   const { query, states, sort } = view;
-  const rows = useMemo(() => fleetRows(vehicles, { query, states, sort }), [vehicles, query, states, sort]);
+  const filter = useMemo(() => ({ query, states }), [query, states]);
+  const rows = useMemo(() => sorted(matching(vehicles, filter), sort), [vehicles, filter, sort]);
   const select = (selectedId: string | undefined) => onView({ ...view, selectedId, pane: 'map' });
 
   return (
@@ -32,7 +33,7 @@ export function FleetPage({ view, onView }: FleetPageProps) {
         <FleetList rows={rows} all={vehicles.length} view={view} onView={onView} />
       </section>
       <div className={styles['map']}>
-        <FleetMap selectedId={view.selectedId} onSelect={select} />
+        <FleetMap filter={filter} selectedId={view.selectedId} onSelect={select} />
         {view.selectedId !== undefined && <VehicleCard id={view.selectedId} onClose={() => select(undefined)} />}
       </div>
       <div className={styles['switch']}>

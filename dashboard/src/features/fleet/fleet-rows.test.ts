@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { position, vehicleView } from '@/testing/vehicles';
-import { countStates, fleetRows } from './fleet-rows';
+import { countStates, matching, sorted } from './fleet-rows';
+import type { FleetFilter } from './fleet-rows';
+import type { Sort } from './fleet-view';
 
 const all = { query: '', states: [], sort: 'name' } as const;
 const fleet = [
@@ -8,6 +10,8 @@ const fleet = [
   vehicleView({ id: 't9', name: 'Truck 9', state: 'offline', lastSeenMs: null }),
   vehicleView({ id: 'van', name: 'Demo van', state: 'driving', lastSeenMs: 40, position: position({ speed: 80 }) }),
 ];
+const fleetRows = (vehicles: typeof fleet, { sort, ...filter }: FleetFilter & { sort: Sort }) =>
+  sorted(matching(vehicles, filter), sort);
 const ids = (rows: readonly { id: string }[]) => rows.map(({ id }) => id);
 
 test('names are in the order in which people count', () => {

@@ -3,16 +3,19 @@ import { VEHICLE_STATES } from '@/lib/live/protocol';
 import type { VehicleState } from '@/lib/live/protocol';
 import type { FleetView, Sort } from './fleet-view';
 
-/** The vehicles that match search and filter, in the chosen order; equal ones by name. */
-export function fleetRows(
-  vehicles: readonly VehicleView[],
-  { query, states, sort }: Pick<FleetView, 'query' | 'states' | 'sort'>,
-): VehicleView[] {
+export type FleetFilter = Pick<FleetView, 'query' | 'states'>;
+
+/** The vehicles that match search and filter. */
+export function matching(vehicles: readonly VehicleView[], { query, states }: FleetFilter): VehicleView[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return vehicles
     .filter((vehicle) => states.length === 0 || states.includes(vehicle.state))
-    .filter((vehicle) => matches(vehicle, words))
-    .sort((a, b) => ORDERS[sort](a, b) || byName(a, b));
+    .filter((vehicle) => matches(vehicle, words));
+}
+
+/** In the chosen order; equal ones by name. */
+export function sorted(vehicles: readonly VehicleView[], sort: Sort): VehicleView[] {
+  return vehicles.toSorted((a, b) => ORDERS[sort](a, b) || byName(a, b));
 }
 
 export function countStates(vehicles: readonly VehicleView[]): Record<VehicleState, number> {
