@@ -100,11 +100,12 @@ class Outbox:
 
     async def replied(self, plan: Plan, reply: Reply, now_s: float) -> bool:
         """Take the cloud's reply to `plan`. Returns whether anything was taken, settled or refused by it."""
-        before = self._delivery.epoch
-        outcome = self._delivery.replied(plan, reply, now_s)
-        changes = any((outcome.done, outcome.reopened, outcome.lost, outcome.rejected, outcome.forgotten))
-        if changes or self._delivery.epoch != before:
-            await self._on_disk(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
+        async with self._disk:  # no `put` evicts, and no stop comes, between the decision and its writing down
+            before = self._delivery.epoch
+            outcome = self._delivery.replied(plan, reply, now_s)
+            changes = any((outcome.done, outcome.reopened, outcome.lost, outcome.rejected, outcome.forgotten))
+            if changes or self._delivery.epoch != before:
+                await _to_the_end(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
         counts = self.counts
         counts.settled += _count(outcome.done.values())
         counts.reopened += _count(outcome.reopened.values())
@@ -143,16 +144,20 @@ class Outbox:
             self.settled.clear()
 
     async def _on_disk(self, note: Callable[[T], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in a thread and `note` its result. A cancelled caller leaves only when both are done."""
         async with self._disk:
-            task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-            try:
-                await asyncio.shield(task)
-            finally:
-                await asyncio.wait([task])
-                if task.exception() is None:
-                    note(task.result())
-            return task.result()
+            return await _to_the_end(note, work, *args, **kwargs)
+
+
+async def _to_the_end(note: Callable[[T], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` in a thread and `note` its result. A cancelled caller leaves only when both are done."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])
+        if task.exception() is None:
+            note(task.result())
+    return task.result()
 
 
 def _body(payloads: Sequence[bytes], claims: Sequence[StreamClaim]) -> bytes:
