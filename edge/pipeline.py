@@ -4,7 +4,7 @@ This is the hot loop of the agent; a full bus is thousands of frames a second on
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.batcher import Batcher, Draft
 from edge.decoder import Decoder, SignalInfo
@@ -45,7 +45,8 @@ class Pipeline:
         self._names: list[str] = []
         self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples)
         self._fix_signals = fix_signals
-        self._catalogs: list[tuple[str, bytes]] = []
+        self._catalog: str | None = None
+        self._catalog_size = 0
         self._learn_signals()
 
     def take_frames(self, decoder: Decoder, frames: Iterable[Frame], now_ns: int) -> None:
@@ -95,12 +96,13 @@ class Pipeline:
     @property
     def is_ready(self) -> bool:
         """Whether there is something to take."""
-        return bool(self._catalogs or self._batcher.has_finished)
+        return self._batcher.has_finished
 
     def take(self) -> Output:
         """What is ready to be stored, each given once."""
-        catalogs, self._catalogs = self._catalogs, []
-        return Output(catalogs, self._batcher.take())
+        drafts = self._batcher.take()
+        catalogs = [self._make_catalog()] if drafts and len(self._names) > self._catalog_size else []
+        return Output(catalogs, [replace(draft, catalog=self._catalog) for draft in drafts])
 
     def _release(self, samples: Sequence[tuple[int, int, float]], wall_ms: int) -> None:
         if samples:
@@ -112,10 +114,12 @@ class Pipeline:
             return
         self._names.extend(info.name for info in fresh)
         self.sampler.add_signals(info.pattern_name for info in fresh)
+
+    def _make_catalog(self) -> tuple[str, bytes]:
+        """Of all signals known by now. Not at each new one: a truck has hundreds of sources, heard one by one."""
         body = catalog_body(make_catalog(map(_catalog_signal, self._signals)))
-        name = catalog_hash(body)
-        self._catalogs.append((name, body))
-        self._batcher.catalog = name
+        self._catalog, self._catalog_size = catalog_hash(body), len(self._signals)
+        return self._catalog, body
 
 
 def _catalog_signal(info: SignalInfo) -> CatalogSignal:

@@ -215,6 +215,8 @@ class Spool:
         self.stream = new_stream(now_ms)
         with self._file.transaction():
             self._file.execute("DELETE FROM streams WHERE next = 0")
+            if not any(state.held - state.done for state in self._streams.values()):
+                self._file.execute("DELETE FROM catalogs")  # nothing waits that names one; else they pile up for ever
             self._file.execute("INSERT INTO streams VALUES (?, 0, '[]', '[]')", (self.stream,))
         self._streams[self.stream] = _Held()
 

@@ -28,6 +28,16 @@ BO_ 257 Position: 8 ECU
  SG_ Lon : 32|32@1- (1e-07,0) [-180|180] "deg" Vector__XXX
 VAL_ 256 Gear 0 "Neutral" 1 "First" ;
 """
+J1939 = """
+VERSION ""
+NS_ :
+BS_:
+BU_: ECU
+BO_ 2364540158 EEC1: 8 ECU
+ SG_ EngineSpeed : 24|16@1+ (0.125,0) [0|8031.875] "rpm" Vector__XXX
+BA_DEF_ BO_ "VFrameFormat" ENUM "StandardCAN","ExtendedCAN","reserved","J1939PG";
+BA_DEF_DEF_ "VFrameFormat" "J1939PG";
+"""
 EVERY = [SamplingRule("*", SamplingPolicy(every=True))]
 
 
@@ -100,6 +110,24 @@ def test_catalog_comes_ahead_of_the_batches_that_name_it() -> None:
         "choices": None,
     }
     assert signals["pt:Engine.Gear"]["choices"] == {"0": "Neutral", "1": "First"}
+
+
+def test_sources_that_are_heard_one_by_one_make_one_catalog_a_batch() -> None:
+    table = SignalTable()
+    decoder = Decoder([cantools.database.load_string(J1939)], table=table)
+    pipeline = Pipeline(table.signals, EVERY, max_age_ms=1_000, max_samples=100_000)
+    for round_s in range(2):
+        heard = range(round_s * 50, round_s * 50 + 50)
+        pipeline.take_frames(
+            decoder, [Frame(T_NS, "can0", 0x0CF00400 | source, True, bytes(8)) for source in heard], T_NS
+        )
+        pipeline.tick(wall_ms=T_NS // 1_000_000, monotonic_ms=2_000 * round_s)
+        pipeline.tick(wall_ms=T_NS // 1_000_000, monotonic_ms=2_000 * round_s + 1_000)
+        output = pipeline.take()
+        ((name, body),) = output.catalogs
+        assert len(json.loads(body)["signals"]) == 50 * (round_s + 1)
+        assert [draft.catalog for draft in output.drafts] == [name]
+    assert pipeline.take().catalogs == []
 
 
 def test_fixes_come_out_of_signals_and_out_of_a_receiver() -> None:
