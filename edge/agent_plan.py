@@ -75,6 +75,8 @@ def read_token(config: EdgeConfig) -> str:
         raise UplinkError(f"{path}: {reason}: {TOKEN_ADVICE}") from error
     if not words:
         raise UplinkError(f"{path}: is empty: {TOKEN_ADVICE}")
+    if not words[-1].isprintable():  # as flash leaves a file that was being written when the power went
+        raise UplinkError(f"{path}: holds no token: {TOKEN_ADVICE}")
     return words[-1]
 
 

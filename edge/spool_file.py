@@ -102,7 +102,7 @@ class SpoolFile:
 
 def _connect(path: str) -> sqlite3.Connection:
     if path != IN_MEMORY:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(path).parent)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path)
@@ -110,6 +110,13 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpoolError(f"{folder}: cannot be made: {error.strerror}: choose another spool.path") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:

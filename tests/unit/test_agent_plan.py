@@ -71,7 +71,7 @@ def test_token_is_the_last_word_of_its_file(load, tmp_path: Path) -> None:
     assert read_token(config) == "fwd_abc"
 
 
-@pytest.mark.parametrize("content", [None, "", "\n", "tökén"])
+@pytest.mark.parametrize("content", [None, "", "\n", "tökén", "\0\0\0\0"])
 def test_file_without_a_token_is_named(load, tmp_path: Path, content: str | None) -> None:
     config = load()
     if content is not None:

@@ -115,6 +115,12 @@ def test_place_that_cannot_be_written_is_named(open_spool: OpenSpool, tmp_path: 
         open_spool()
 
 
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolError, match="file: cannot be made: File exists"):
+        Spool.open(tmp_path / "file" / "spool.db", vehicle="v1", max_bytes=8 * MB, now_ms=NOW_MS)
+
+
 @pytest.mark.parametrize("damage", [b"this was never a database" * 400, None])
 def test_damaged_file_is_set_aside_and_a_fresh_one_begun(
     open_spool: OpenSpool, tmp_path: Path, damage: bytes | None
@@ -236,14 +242,18 @@ def test_done_batches_leave_before_older_ones_that_are_not(open_spool: OpenSpool
     assert RangeSet([(0, 9)]) - state.held == EMPTY
 
 
-def test_catalogs_are_kept(open_spool: OpenSpool) -> None:
+def test_catalogs_are_kept_while_a_batch_waits(open_spool: OpenSpool) -> None:
     spool = open_spool()
     spool.keep_catalog("ab", b"{}")
     spool.keep_catalog("ab", b"{}")
+    stored = spool.put([draft()])
     spool.close()
     spool = open_spool()
     assert spool.catalog("ab") == b"{}"
     assert spool.catalog("cd") is None
+    spool.write_down(outcome(done={stored.stream: seqs(0)}), None)
+    spool.close()
+    assert open_spool().catalog("ab") is None
 
 
 def test_spool_in_memory_behaves_alike() -> None:
