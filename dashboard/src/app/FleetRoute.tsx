@@ -7,10 +7,5 @@ export function FleetRoute() {
   const search = useSearch({ from: '/signed-in/' });
   const navigate = useNavigate({ from: '/' });
   const view = useMemo(() => fromSearch(search), [search]);
-  return (
-    <FleetPage
-      view={view}
-      onView={(view) => void navigate({ to: '/', search: toSearch(view), replace: true })}
-    />
-  );
+  return <FleetPage view={view} onView={(view) => void navigate({ to: '/', search: toSearch(view), replace: true })} />;
 }

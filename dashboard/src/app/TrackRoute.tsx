@@ -8,10 +8,7 @@ export function TrackRoute() {
   const { vehicleId } = useParams({ from: '/signed-in/vehicles/$vehicleId/track' });
   const { from, to } = useSearch({ from: '/signed-in/vehicles/$vehicleId/track' });
   const navigate = useNavigate();
-  const span = useMemo(
-    () => spanFromSearch({ ...(from && { from }), ...(to && { to }) }, serverNowMs()),
-    [from, to],
-  );
+  const span = useMemo(() => spanFromSearch({ ...(from && { from }), ...(to && { to }) }, serverNowMs()), [from, to]);
   return (
     <TrackPage
       key={vehicleId}

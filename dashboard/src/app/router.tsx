@@ -41,7 +41,10 @@ const signedInRoute = createRoute({
   beforeLoad: async ({ context, location, cause }) => {
     const session = await context.queryClient.ensureQueryData(sessionQuery);
     if (session !== null) return { session };
-    const search = { next: location.href === '/' ? '' : location.href, ...(cause === 'stay' ? { reason: 'expired' } : {}) };
+    const search = {
+      next: location.href === '/' ? '' : location.href,
+      ...(cause === 'stay' ? { reason: 'expired' } : {}),
+    };
     throw redirect({ to: '/sign-in', search, replace: true });
   },
   component: AppShell,

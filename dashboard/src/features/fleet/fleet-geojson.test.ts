@@ -22,6 +22,8 @@ test('only a driving vehicle with a course points somewhere', () => {
 });
 
 test('bounds hold every vehicle', () => {
-  const fleet = [position({ lat: 60, lon: 25 }), position({ lat: 61, lon: 24 })].map((p) => vehicleView({ position: p }));
+  const fleet = [position({ lat: 60, lon: 25 }), position({ lat: 61, lon: 24 })].map((p) =>
+    vehicleView({ position: p }),
+  );
   expect(fleetBounds(fleet)).toEqual([24, 60, 25, 61]);
 });

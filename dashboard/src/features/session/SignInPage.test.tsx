@@ -32,7 +32,10 @@ test('signs in with what was typed', async () => {
   await submit();
   await vi.waitFor(() => expect(onSignedIn).toHaveBeenCalled());
   expect(onSignedIn.mock.calls[0]?.[0]).toEqual({ user: 'admin', role: 'admin' });
-  expect(fetch).toHaveBeenCalledWith('/v1/session', expect.objectContaining({ body: '{"user":"admin","password":"secret"}' }));
+  expect(fetch).toHaveBeenCalledWith(
+    '/v1/session',
+    expect.objectContaining({ body: '{"user":"admin","password":"secret"}' }),
+  );
 });
 
 test('a wrong password is said, and the fields stay', async () => {

@@ -39,7 +39,10 @@ export function SpeedProfile({ track, hovered, onHover }: SpeedProfileProps) {
   );
 }
 
-function profileOptions(_theme: string, onHover: (index: number | null) => void): Omit<uPlot.Options, 'width' | 'height'> {
+function profileOptions(
+  _theme: string,
+  onHover: (index: number | null) => void,
+): Omit<uPlot.Options, 'width' | 'height'> {
   const color = cssColor('--chart-1');
   return {
     legend: { show: false },

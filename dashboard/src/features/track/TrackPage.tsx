@@ -54,9 +54,7 @@ export function TrackPage({ vehicleId, span, onSpan }: TrackPageProps) {
             <div className={styles['map']}>
               <TrackMap track={track.data} hovered={hovered} />
             </div>
-            {summary.topSpeedKmh !== null && (
-              <SpeedProfile track={track.data} hovered={hovered} onHover={setHovered} />
-            )}
+            {summary.topSpeedKmh !== null && <SpeedProfile track={track.data} hovered={hovered} onHover={setHovered} />}
           </>
         )}
       </div>

@@ -20,15 +20,26 @@ export class TrackOverlay implements MapOverlay {
     const layout = { 'line-cap': 'round', 'line-join': 'round' } as const;
     const isLine = ['==', ['geometry-type'], 'LineString'] as ['==', ...unknown[]] as never;
     map.addLayer({
-      id: 'track-casing', type: 'line', source: SOURCE, filter: isLine, layout,
+      id: 'track-casing',
+      type: 'line',
+      source: SOURCE,
+      filter: isLine,
+      layout,
       paint: { 'line-color': cssColor('--surface'), 'line-width': 7 },
     });
     map.addLayer({
-      id: 'track-line', type: 'line', source: SOURCE, filter: isLine, layout,
+      id: 'track-line',
+      type: 'line',
+      source: SOURCE,
+      filter: isLine,
+      layout,
       paint: { 'line-color': cssColor('--accent'), 'line-width': 4 },
     });
     map.addLayer({
-      id: 'track-ends', type: 'circle', source: SOURCE, filter: ['has', 'end'],
+      id: 'track-ends',
+      type: 'circle',
+      source: SOURCE,
+      filter: ['has', 'end'],
       paint: {
         'circle-radius': 6,
         'circle-color': ['match', ['get', 'end'], 'start', cssColor('--surface'), cssColor('--accent')],
@@ -37,7 +48,9 @@ export class TrackOverlay implements MapOverlay {
       },
     });
     map.addLayer({
-      id: HOVER, type: 'circle', source: HOVER,
+      id: HOVER,
+      type: 'circle',
+      source: HOVER,
       paint: {
         'circle-radius': 8,
         'circle-color': cssColor('--chart-2'),
@@ -50,11 +63,14 @@ export class TrackOverlay implements MapOverlay {
   show({ coordinates }: Track): void {
     const points = coordinates.map(([lon, lat]) => [lon, lat]);
     const [first, last] = [points[0], points.at(-1)];
-    this.features = first === undefined || last === undefined ? [] : [
-      ...(points.length > 1 ? [feature({ type: 'LineString', coordinates: points })] : []),
-      feature({ type: 'Point', coordinates: first }, 'start'),
-      feature({ type: 'Point', coordinates: last }, 'finish'),
-    ];
+    this.features =
+      first === undefined || last === undefined
+        ? []
+        : [
+            ...(points.length > 1 ? [feature({ type: 'LineString', coordinates: points })] : []),
+            feature({ type: 'Point', coordinates: first }, 'start'),
+            feature({ type: 'Point', coordinates: last }, 'finish'),
+          ];
     this.map?.getSource<GeoJSONSource>(SOURCE)?.setData(collection(this.features));
   }
 

@@ -20,7 +20,10 @@ export function PositionCard({ id }: { readonly id: string }) {
           <dl className={styles['facts']}>
             <Fact name={text.vehicle.speed} value={formatSpeed(position.speed)} />
             <Fact name={text.vehicle.course} value={formatCourse(position.course)} />
-            <Fact name={text.vehicle.altitude} value={position.alt === null ? NOTHING : `${Math.round(position.alt)} m`} />
+            <Fact
+              name={text.vehicle.altitude}
+              value={position.alt === null ? NOTHING : `${Math.round(position.alt)} m`}
+            />
             <Fact name={text.vehicle.fixAge} value={formatAgo(nowMs - position.t)} />
             <Fact name={text.vehicle.place} value={formatPlace(position.lat, position.lon)} />
           </dl>

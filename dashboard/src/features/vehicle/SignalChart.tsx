@@ -35,7 +35,10 @@ const NO_HISTORY = { unit: null, t: [], min: [], max: [], mean: [], n: [] };
 export function SignalChart({ vehicleId, name, info, index, minutes, store, onRemove }: SignalChartProps) {
   const snapshot = useSnapshotCount(store);
   const isStored = info !== undefined;
-  const history = useQuery({ ...seriesQuery({ vehicleId, name, minutes, snapshot }), enabled: snapshot > 0 && isStored });
+  const history = useQuery({
+    ...seriesQuery({ vehicleId, name, minutes, snapshot }),
+    enabled: snapshot > 0 && isStored,
+  });
   const version = useStoreVersion(store);
   const nowMs = useNowMs();
   const theme = useTheme((state) => state.theme);

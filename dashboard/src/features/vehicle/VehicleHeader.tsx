@@ -12,7 +12,8 @@ import styles from './VehicleHeader.module.css';
 interface VehicleHeaderProps {
   readonly id: string;
   /** What the API said, until the live connection knows better. */
-  readonly known: { readonly name: string; readonly state: VehicleState; readonly last_seen: number | null } | undefined;
+  readonly known:
+    { readonly name: string; readonly state: VehicleState; readonly last_seen: number | null } | undefined;
 }
 
 export function VehicleHeader({ id, known }: VehicleHeaderProps) {
@@ -36,7 +37,11 @@ export function VehicleHeader({ id, known }: VehicleHeaderProps) {
         </div>
       </div>
       <nav aria-label={text.vehicle.sections} className={styles['tabs']}>
-        <Link to="/vehicles/$vehicleId" params={{ vehicleId: id }} activeOptions={{ exact: true, includeSearch: false }}>
+        <Link
+          to="/vehicles/$vehicleId"
+          params={{ vehicleId: id }}
+          activeOptions={{ exact: true, includeSearch: false }}
+        >
           {text.vehicle.live}
         </Link>
         <Link to="/vehicles/$vehicleId/track" params={{ vehicleId: id }} activeOptions={{ includeSearch: false }}>

@@ -27,7 +27,13 @@ export function chartColumns(history: Buckets, live: LivePoints, fromMs: number)
   return columns;
 }
 
-function push([t, maxima, minima, means]: ChartColumns, tMs: number, max: number | null, min: number | null, mean: number | null) {
+function push(
+  [t, maxima, minima, means]: ChartColumns,
+  tMs: number,
+  max: number | null,
+  min: number | null,
+  mean: number | null,
+) {
   t.push(tMs / 1000);
   maxima.push(max);
   minima.push(min);

@@ -18,7 +18,11 @@ const COLORS = ['--chart-1', '--chart-2', '--chart-3', '--chart-4'] as const;
 const SYNC = 'vehicle';
 
 /** A mean line over the band from lowest to highest; steps where the values have names. */
-export function signalChartOptions({ index, choices, onHover }: SignalChartLook): Omit<uPlot.Options, 'width' | 'height'> {
+export function signalChartOptions({
+  index,
+  choices,
+  onHover,
+}: SignalChartLook): Omit<uPlot.Options, 'width' | 'height'> {
   const color = cssColor(COLORS[index % COLORS.length] ?? '--chart-1');
   const paths = choices === null ? undefined : uPlot.paths.stepped?.({ align: 1 });
   const line: uPlot.Series = { stroke: color, width: 1.75, points: { show: false }, ...(paths ? { paths } : {}) };

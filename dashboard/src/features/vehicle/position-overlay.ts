@@ -34,7 +34,9 @@ export class PositionOverlay implements MapOverlay {
     const properties = { icon: vehicleIcon(state, hasHeading), course: hasHeading ? position.course : 0 };
     this.point = {
       type: 'FeatureCollection',
-      features: [{ type: 'Feature', properties, geometry: { type: 'Point', coordinates: [position.lon, position.lat] } }],
+      features: [
+        { type: 'Feature', properties, geometry: { type: 'Point', coordinates: [position.lon, position.lat] } },
+      ],
     };
     this.map?.getSource<GeoJSONSource>(SOURCE)?.setData(this.point);
   }

@@ -20,7 +20,13 @@ export function signalRows(names: Iterable<string>, query: string): TableRow[] {
   return [...groups].flatMap(([key, { name, rows }]) => [{ kind: 'message', key, name, count: rows.length }, ...rows]);
 }
 
-const FAVOURITES = [/vehicle.?speed|wheel.?based.*speed/i, /engine.?speed|rpm/i, /speed/i, /coolant|temp/i, /voltage|soc\b/i];
+const FAVOURITES = [
+  /vehicle.?speed|wheel.?based.*speed/i,
+  /engine.?speed|rpm/i,
+  /speed/i,
+  /coolant|temp/i,
+  /voltage|soc\b/i,
+];
 
 /** What is worth a chart before anybody chose: speed and engine speed where there are such, else whatever comes first. */
 export function defaultCharts(names: readonly string[], most = 2): string[] {

@@ -3,7 +3,9 @@ import { request, withQuery } from './client';
 import { ApiProblem } from './problem';
 
 test('repeats a parameter for each of its values and leaves out what is absent', () => {
-  expect(withQuery('/v1/x', { signal: ['a b', 'c'], to: undefined, raw: true })).toBe('/v1/x?signal=a+b&signal=c&raw=true');
+  expect(withQuery('/v1/x', { signal: ['a b', 'c'], to: undefined, raw: true })).toBe(
+    '/v1/x?signal=a+b&signal=c&raw=true',
+  );
   expect(withQuery('/v1/x')).toBe('/v1/x');
 });
 

@@ -42,7 +42,12 @@ test('a vehicle in a reused place starts empty', () => {
 test('an update changes only what it carries', () => {
   const store = storeOf(liveVehicle({ id: 'a', name: 'Alpha', position: position({ lat: 60.5 }) }));
   store.merge([{ id: 'a', state: 'driving', last_seen: 5_000 }]);
-  expect(store.find('a')).toMatchObject({ name: 'Alpha', state: 'driving', lastSeenMs: 5_000, position: { lat: 60.5 } });
+  expect(store.find('a')).toMatchObject({
+    name: 'Alpha',
+    state: 'driving',
+    lastSeenMs: 5_000,
+    position: { lat: 60.5 },
+  });
 });
 
 test('null in an update clears', () => {
@@ -65,7 +70,9 @@ test('a vehicle that was not touched stays the same object', () => {
 });
 
 test('holds more vehicles than it first made room for', () => {
-  const many = Array.from({ length: 1_000 }, (_, i) => liveVehicle({ id: `v${i}`, position: position({ lat: i / 100 }) }));
+  const many = Array.from({ length: 1_000 }, (_, i) =>
+    liveVehicle({ id: `v${i}`, position: position({ lat: i / 100 }) }),
+  );
   const store = storeOf(...many);
   expect(store.size).toBe(1_000);
   expect(store.find('v999')?.position?.lat).toBe(9.99);

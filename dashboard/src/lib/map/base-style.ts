@@ -15,7 +15,11 @@ export function baseStyle(theme: Theme): StyleSpecification {
   return {
     version: 8,
     sources: {
-      [SOURCE]: { type: 'vector', url: `pmtiles://${location.origin}/world.pmtiles`, attribution: text.map.attribution },
+      [SOURCE]: {
+        type: 'vector',
+        url: `pmtiles://${location.origin}/world.pmtiles`,
+        attribution: text.map.attribution,
+      },
     },
     layers: layers(SOURCE, flavor(theme), { lang: 'en' }).filter(isDrawn).map(adapt),
   };
