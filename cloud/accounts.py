@@ -149,7 +149,8 @@ async def list_fleets(db: Executor) -> list[asyncpg.Record]:
 
 
 def token_hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    """Of whatever came: aiohttp makes surrogates of header bytes that are no UTF-8."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 def hash_password(password: str) -> str:

@@ -80,7 +80,11 @@ def read_catalog(hash: str, body: bytes) -> Catalog:
         value = parse_json(body)
     except CodecError as error:
         raise Problem(400, error.problem) from error
-    if hash not in (catalog_hash(body), found := catalog_hash(canonical_json(value))):
+    try:
+        found = catalog_hash(canonical_json(value))
+    except ValueError as error:
+        raise Problem(422, "a number is too large") from error
+    if hash not in (catalog_hash(body), found):
         raise Problem(
             422, f"the body's hash is {found} and the address says {hash}: it is SHA-256 of the canonical JSON"
         )

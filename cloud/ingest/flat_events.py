@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import to_json
 
 from cloud.ingest.storable import problem_of
 from cloud.problem import Problem
@@ -106,7 +107,7 @@ def _read(index: int, value: Any, vehicle: str) -> KeyedBatch:
         raise Problem(422, f"event {index}: lat and lon come together")
     if not (event.signals or event.kind or event.lat is not None):
         raise Problem(422, f"event {index} says nothing: it needs lat and lon, signals or a kind")
-    if problem := problem_of(batch, batch.model_dump_json().encode()):
+    if problem := problem_of(batch, to_json(value)):
         raise Problem(422, f"event {index}: {problem}")
     identity = b"id:" + event.id.encode() if event.id else canonical_json(value)
     return KeyedBatch(hashlib.blake2b(identity, digest_size=16).digest(), batch)

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import math
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -74,11 +75,14 @@ async def test_bad_batch_is_rejected_and_takes_no_other_with_it(sender: Sender) 
         ({"signals": {"a\0b": {"dt": [0], "v": [1]}}}, "U+0000"),
         ({"events": [{"t": 0, "kind": "x", "data": {"deep": ["\0"]}}]}, "U+0000"),
         ({"signals": {"a": {"dt": [0, 1], "v": [1]}}}, "equally long"),
+        ({"signals": {"a": {"dt": [day * 86_400_000 for day in range(1001)], "v": [0] * 1001}}}, "1,000 days"),
+        ({"signals": {"a": {"dt": [0], "v": [math.inf]}}}, "finite"),
+        ({"events": [{"t": 0, "kind": "x", "data": {"deep": [math.inf]}}]}, "too large"),
     ],
 )
 async def test_what_cannot_be_stored_is_rejected(sender: Sender, change: dict[str, object], problem: str) -> None:
     batch = json.loads(encode_batch(make_batch(0, sender.stream), dense=False)) | change
-    status, reply = await sender.send([json.dumps(batch).encode()])
+    status, reply = await sender.send([json.dumps(batch).replace("Infinity", "1e999").encode()])
     assert (status, reply["accepted"]) == (200, [])
     assert problem in reply["rejected"][0]["problem"]
 
@@ -289,6 +293,13 @@ async def test_redis_away_is_503_until_it_is_back(database_url: str, private_red
         assert (status, len(reply["accepted"])) == (200, 1)
 
 
+async def test_credential_that_is_no_text_is_refused(sender: Sender) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(sender.address.rpartition(":")[2]))
+    writer.write(b"POST /v1/batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer fwd_\xff\r\nContent-Length: 0\r\n\r\n")
+    assert b" 401 " in await reader.readline()
+    writer.close()
+
+
 async def test_database_away_batches_are_taken_and_nothing_is_called_settled(
     private_services: PrivateServices, redis_url: str
 ) -> None:
@@ -334,7 +345,13 @@ async def test_lacking_catalog_is_asked_for_until_it_was_put(sender: Sender, dat
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(400, b"{"), (422, b'{"signals":[]}'), (422, b'{"signals":[{"name":""}]}'), (422, b"[]")],
+    [
+        (400, b"{"),
+        (422, b'{"signals":[]}'),
+        (422, b'{"signals":[{"name":""}]}'),
+        (422, b'{"signals":[{"name":"a","max":1e999}]}'),
+        (422, b"[]"),
+    ],
 )
 async def test_catalog_is_refused(sender: Sender, status: int, body: bytes) -> None:
     name = "0" * 64 if body == b'{"signals":[]}' else catalog_hash(body)
@@ -377,13 +394,15 @@ async def test_events_are_stored_before_the_answer_and_a_repeat_is_known(sender:
         (422, "lattitude", {"time": 0, "lattitude": 1, "lon": 2}),
         (422, "lat", {"time": 0, "lat": 91, "lon": 2}),
         (422, "years", {"time": 2**53, "lat": 1, "lon": 2}),
+        (422, "too large", {"time": 0, "kind": "x", "data": {"a": math.inf}}),
+        (422, "U+0000", {"time": 0, "kind": "x\0"}),
         (422, "JSON object", [1]),
         (403, "truck-2", {"vehicle": "truck-2", "time": 0, "lat": 1, "lon": 2}),
         (413, "at most", [{}] * 1001),
     ],
 )
 async def test_event_is_refused(sender: Sender, status: int, detail: str, event: object) -> None:
-    found, problem = await sender.post("/v1/events", json.dumps(event))
+    found, problem = await sender.post("/v1/events", json.dumps(event).replace("Infinity", "1e999"))
     assert found == status, problem
     assert detail in problem["detail"]
 
