@@ -33,6 +33,7 @@ from edge.batcher import Batcher, Draft
 from edge.outbox import Outbox
 from edge.spool import Spool
 from edge.uplink import Uplink
+from edge.uplink_http import HttpTransport
 
 WARM_UP_S: Final = 4.0
 SECONDS: Final = 15.0
@@ -173,7 +174,8 @@ class _Member:
     async def send(self, url: str) -> None:
         """Uplink for ever."""
         async with aiohttp.ClientSession() as session:
-            await Uplink(self._outbox, session, url=url, token=lambda: self._token).run()
+            transport = HttpTransport(session, url=url, token=lambda: self._token)
+            await Uplink(self._outbox, transport, token=lambda: self._token).run()
 
     async def _tick(self) -> None:
         self._batcher.tick(time.monotonic_ns() // 1_000_000)

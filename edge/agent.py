@@ -23,6 +23,7 @@ from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.spool import Spool
 from edge.uplink import Uplink
+from edge.uplink_http import HttpTransport
 
 TICK_S: Final = 0.05
 STATUS_S: Final = 60.0
@@ -40,6 +41,7 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
         for bus in plan.buses:
             await opened.enter_async_context(bus.source)
         session = await opened.enter_async_context(aiohttp.ClientSession())
+        transport = HttpTransport(session, url=config.uplink.url, token=lambda: read_token(config))
         spool = Spool.open(
             config.spool.path,
             vehicle=config.vehicle,
@@ -48,7 +50,7 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
         )
         opened.callback(spool.close)
         outbox = Outbox(spool)
-        uplink = Uplink(outbox, session, url=config.uplink.url, token=lambda: read_token(config))
+        uplink = Uplink(outbox, transport, token=lambda: read_token(config))
         agent = Agent(plan, outbox, uplink)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled)

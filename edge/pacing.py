@@ -15,7 +15,6 @@ class Timings:
     retry_limit_s: float = 60.0
     refused_first_s: float = 60.0  # the credential is refused: a person has to act
     refused_limit_s: float = 900.0
-    request_timeout_s: float = 30.0
 
 
 class Pacing:

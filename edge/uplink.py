@@ -1,7 +1,8 @@
-"""The way to the cloud over HTTP: what the outbox has, until the cloud says that it is settled.
+"""The way to the cloud: what the outbox has, until the cloud says that it is settled.
 
-This is a thin shell: `edge.delivery` decides what to send and what a reply means, `edge.pacing` when. Losing a request
-or a reply costs a resend. A credential that is refused is tried again only after a long wait, and said.
+This is a thin shell: `edge.delivery` decides what to send and what a reply means, `edge.pacing` when, and a transport
+carries it. Losing a request or a reply costs a resend. A credential that is refused is tried again only after a long
+wait, and said.
 """
 
 import asyncio
@@ -13,13 +14,13 @@ from http import HTTPStatus
 from random import Random
 from typing import Final
 
-import aiohttp
 import structlog
 from pydantic import ValidationError
 
 from edge.errors import UplinkError
 from edge.outbox import Outbox, Shipment
 from edge.pacing import Pacing, Timings
+from edge.transport import Answer, Transport
 from wire.envelope import Rejected, Reply
 
 MOST_BATCHES: Final = 64
@@ -44,36 +45,23 @@ class UplinkCounts:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came back: a status and its body, or why nothing did."""
-
-    status: int = 0
-    body: bytes = b""
-    retry_after_s: float = 0.0
-    problem: str = ""
-
-
 class Uplink:
-    """One vehicle's uplink. Many may share one session."""
+    """One vehicle's uplink."""
 
     def __init__(
         self,
         outbox: Outbox,
-        session: aiohttp.ClientSession,
+        transport: Transport,
         *,
-        url: str,
         token: Callable[[], str],
         timings: Timings = DEFAULT_TIMINGS,
         dice: Random | None = None,
     ) -> None:
-        """`token` is asked at each request, so that a new one is used without a restart; it may raise UplinkError."""
+        """`token` is what the transport uses, to see when a refused one was replaced; it may raise UplinkError."""
         self.counts = UplinkCounts()
         self._outbox = outbox
-        self._session = session
-        self._url = url.rstrip("/")
+        self._transport = transport
         self._token = token
-        self._timeout = aiohttp.ClientTimeout(total=timings.request_timeout_s)
         self._pacing = Pacing(timings, dice or Random())
         self._most_batches = MOST_BATCHES
         self._refused_token: str | None = None
@@ -89,7 +77,7 @@ class Uplink:
         outbox = self._outbox
         outbox.arrived.clear()
         shipment = await outbox.prepare(time.monotonic(), most_batches=self._most_batches, most_bytes=MOST_BYTES)
-        answer = await self._post(shipment)
+        answer = await self._send(shipment)
         now_s = time.monotonic()
         if answer.status == HTTPStatus.OK and (reply := _read_reply(answer.body)) is not None:
             await self._take(shipment, reply, now_s)
@@ -131,12 +119,11 @@ class Uplink:
         except UplinkError:
             return ""
 
-    async def _post(self, shipment: Shipment) -> _Answer:
+    async def _send(self, shipment: Shipment) -> Answer:
         self.counts.requests += 1
         self.counts.batches += len(shipment.plan.batches)
         self.counts.bytes += len(shipment.body)
-        headers = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
-        return await self._request("POST", "/v1/batches", shipment.body, headers)
+        return await self._transport.send(shipment.body)
 
     async def _take(self, shipment: Shipment, reply: Reply, now_s: float) -> None:
         self._refused_token = None
@@ -162,22 +149,9 @@ class Uplink:
         body = await self._outbox.catalog(name)
         if body is None:
             return
-        answer = await self._request("PUT", f"/v1/catalogs/{name}", body, {"Content-Type": "application/json"})
+        answer = await self._transport.send_catalog(name, body)
         if not 200 <= answer.status < 300:
             log.warning("catalog_failed", catalog=name, status=answer.status, problem=_text(answer))
-
-    async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
-        try:
-            headers = {**headers, "Authorization": f"Bearer {self._token()}"}
-            async with self._session.request(
-                method, self._url + path, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
-            ) as response:
-                retry_after_s = _seconds(response.headers.get("Retry-After", ""))
-                return _Answer(response.status, await response.read(), retry_after_s)
-        except UplinkError as error:
-            return _Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return _Answer(problem=str(error) or type(error).__name__)
 
 
 def _read_reply(body: bytes) -> Reply | None:
@@ -188,9 +162,5 @@ def _read_reply(body: bytes) -> Reply | None:
         return None
 
 
-def _seconds(text: str) -> float:
-    return float(text) if text.isdecimal() else 0.0
-
-
-def _text(answer: _Answer) -> str:
+def _text(answer: Answer) -> str:
     return answer.problem or answer.body[:LONGEST_PROBLEM].decode(errors="replace")

@@ -16,6 +16,7 @@ from edge.outbox import Outbox
 from edge.pacing import Timings
 from edge.spool import Spool
 from edge.uplink import Uplink
+from edge.uplink_http import HttpTransport
 from simulator.errors import SimulatorError
 from simulator.fleet_plan import Credential, FleetPlan
 from simulator.fleet_vehicle import TICK_S, FleetVehicle, fleet_catalog, memory_path, settle_in
@@ -79,7 +80,8 @@ class Member:
 
     async def send(self, session: aiohttp.ClientSession, url: str) -> None:
         """Uplink for ever."""
-        uplink = Uplink(self.outbox, session, url=url, token=lambda: self._token, timings=TIMINGS)
+        transport = HttpTransport(session, url=url, token=lambda: self._token)
+        uplink = Uplink(self.outbox, transport, token=lambda: self._token, timings=TIMINGS)
         self.failures = lambda: uplink.counts.failures + uplink.counts.refused
         await uplink.run()
 

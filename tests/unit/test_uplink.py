@@ -14,6 +14,7 @@ from edge.outbox import Outbox
 from edge.pacing import Timings
 from edge.spool import Spool
 from edge.uplink import Uplink
+from edge.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 
 NOW_MS = 1_700_000_000_000
@@ -25,7 +26,6 @@ QUICK = Timings(
     retry_limit_s=0.02,
     refused_first_s=0.005,
     refused_limit_s=0.02,
-    request_timeout_s=5,
 )
 
 
@@ -40,7 +40,8 @@ class Vehicle:
         self.spool = Spool.open(path / "spool.db", vehicle="v1", max_bytes=8 * 10**6, now_ms=NOW_MS)
         self.outbox = Outbox(self.spool)
         self.token = TOKEN
-        self.uplink = Uplink(self.outbox, session, url=url, token=lambda: self.token, timings=QUICK)
+        self.transport = HttpTransport(session, url=url, token=lambda: self.token)
+        self.uplink = Uplink(self.outbox, self.transport, token=lambda: self.token, timings=QUICK)
 
     async def put(self, *values: float) -> None:
         for value in values:
@@ -175,7 +176,7 @@ async def test_refused_credential_keeps_the_data_until_it_is_good(vehicle: Vehic
 async def test_new_credential_ends_the_long_wait(cloud: FakeCloud, tmp_path: Path) -> None:
     async with serve(cloud) as url, aiohttp.ClientSession() as session:
         vehicle = Vehicle(tmp_path, url, session)
-        vehicle.uplink = Uplink(vehicle.outbox, session, url=url, token=lambda: vehicle.token)
+        vehicle.uplink = Uplink(vehicle.outbox, vehicle.transport, token=lambda: vehicle.token)
         vehicle.token = "wrong"
         await vehicle.uplink.exchange()
         await vehicle.put(1.0)

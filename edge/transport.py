@@ -1,0 +1,28 @@
+"""How a request reaches the cloud and what comes back: all that the uplink knows of HTTP or MQTT."""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+REQUEST_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: an HTTP status and its body, or, with status 0, why nothing did."""
+
+    status: int = 0
+    body: bytes = b""
+    retry_after_s: float = 0.0
+    problem: str = ""
+
+
+class Transport(Protocol):
+    """One vehicle's way to its cloud. What goes wrong is an answer, and nothing is tried twice."""
+
+    async def send(self, body: bytes) -> Answer:
+        """Send an envelope, zstd, and wait for what the cloud says to it."""
+        ...
+
+    async def send_catalog(self, name: str, body: bytes) -> Answer:
+        """Send a catalog that the cloud asked for."""
+        ...

@@ -1,0 +1,60 @@
+"""The uplink's transport over HTTP."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from ssl import SSLContext
+
+import aiohttp
+
+from edge.errors import UplinkError
+from edge.transport import REQUEST_TIMEOUT_S, Answer
+
+
+class HttpTransport:
+    """Posts to the ingest address. Many may share one session."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        token: Callable[[], str],
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        tls: SSLContext | None = None,
+    ) -> None:
+        """`token` is asked at each request, so that a new one is used without a restart; it may raise UplinkError."""
+        self._session = session
+        self._url = url.rstrip("/")
+        self._token = token
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._tls: SSLContext | bool = tls or True
+
+    async def send(self, body: bytes) -> Answer:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
+        return await self._request("POST", "/v1/batches", body, headers)
+
+    async def send_catalog(self, name: str, body: bytes) -> Answer:
+        return await self._request("PUT", f"/v1/catalogs/{name}", body, {"Content-Type": "application/json"})
+
+    async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        try:
+            headers = {**headers, "Authorization": f"Bearer {self._token()}"}
+            async with self._session.request(
+                method,
+                self._url + path,
+                data=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                ssl=self._tls,
+            ) as response:
+                retry_after_s = _seconds(response.headers.get("Retry-After", ""))
+                return Answer(response.status, await response.read(), retry_after_s)
+        except UplinkError as error:
+            return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Answer(problem=str(error) or type(error).__name__)
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdecimal() else 0.0
