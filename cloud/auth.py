@@ -87,8 +87,15 @@ def check_origin(headers: Mapping[str, str]) -> None:
     origin = headers.get(hdrs.ORIGIN)
     if origin is None:
         return
-    if urlsplit(origin).netloc.lower() != headers.get(hdrs.HOST, "").lower():
+    if _host(origin) != headers.get(hdrs.HOST, "").lower():
         raise Problem(403, f"a page of {origin} may not use this session; open the dashboard at its own address")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _unauthorized(detail: str) -> Problem:

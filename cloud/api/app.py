@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from http import HTTPStatus
 
+import asyncpg
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -15,7 +16,7 @@ from cloud.api.replies import Shape
 from cloud.api.routes import ROUTES
 from cloud.api.session import THROTTLE
 from cloud.auth import NOBODY, PRINCIPAL
-from cloud.database import UNAVAILABLE, Pool
+from cloud.database import UNAVAILABLE, Pool, is_about_the_data
 from cloud.login_throttle import LoginThrottle
 from cloud.problem import Problem, problem_response
 
@@ -49,7 +50,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_response(problem)
     except web.HTTPException as error:
         return problem_response(_as_problem(request, error))
-    except UNAVAILABLE as error:
+    except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        if is_about_the_data(error):
+            return problem_response(Problem(400, f"the database knows no such value: {error}"))
+        if not isinstance(error, UNAVAILABLE):
+            raise
         _log.warning("database_unavailable", path=request.path, problem=str(error) or type(error).__name__)
         return problem_response(
             Problem(503, "the database does not answer; try again in a few seconds", headers={"Retry-After": "5"})

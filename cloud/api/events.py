@@ -22,7 +22,7 @@ async def list_events(call: Call[EventsQuery, None]) -> Events:
     end, seen = query.to or END, 0
     if query.after:
         last_us, seen = read_cursor(query.after, PLACE)
-        end = from_us(last_us + 1)
+        end = from_us(min(last_us + 1, to_us(END)))
     rows = await call.db.fetch(
         SQL["events"], call.fleet_id, vehicle, query.kind, query.from_ or BEGINNING, end, seen, query.limit + 1
     )

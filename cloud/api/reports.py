@@ -12,7 +12,7 @@ from cloud.api.call import SQL, Call, Document
 from cloud.api.cursor import read_cursor, write_cursor
 from cloud.api.query import MAX_LIMIT, DailyQuery, Query
 from cloud.api.replies import Daily, DailyRow, ReportInfo, ReportParameter, Reports
-from cloud.api.times import to_ms
+from cloud.api.times import END, to_ms
 from cloud.problem import Problem
 from cloud.vehicle_state import DRIVING_KMH
 
@@ -58,9 +58,7 @@ async def get_daily(call: Call[DailyQuery, None]) -> Daily | Document:
     ids = list(page)
     for start in range(0, len(ids), VEHICLES_AT_ONCE):
         some = ids[start : start + VEHICLES_AT_ONCE]
-        found = await call.db.fetch(
-            SQL["daily"], some, _midnight(first), _midnight(last + _DAY), STEP_AT_MOST_S, DRIVING_KMH
-        )
+        found = await call.db.fetch(SQL["daily"], some, _midnight(first), _end(last), STEP_AT_MOST_S, DRIVING_KMH)
         rows += sorted((_row(page[row["vehicle_id"]], row) for row in found), key=lambda row: (row.vehicle, row.day))
     following = write_cursor(list(page.values())[-1]) if len(vehicles) > limit else None
     if query.format == "csv":
@@ -71,7 +69,7 @@ async def get_daily(call: Call[DailyQuery, None]) -> Daily | Document:
 def span(first: date | None, last: date | None, today: date) -> tuple[date, date]:
     """The days a report covers, both included. Raises Problem 400 for more than a year."""
     end = last or (max(first, today) if first else today)
-    start = first or end - _WEEK
+    start = first or max(end, date.min + _WEEK) - _WEEK
     if (end - start).days >= MAX_DAYS:
         raise Problem(400, f"{start} to {end} are more than {MAX_DAYS} days; ask for fewer at a time")
     return start, end
@@ -102,3 +100,7 @@ def _row(vehicle: str, row: asyncpg.Record) -> DailyRow:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
+
+
+def _end(day: date) -> datetime:
+    return END if day == date.max else _midnight(day + _DAY)

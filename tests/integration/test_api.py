@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cloud.api.cursor import write_cursor
+from cloud.api.times import END, to_us
 from cloud.bus_entries import batch_item
 from tests.web_stand import PASSWORD, SHARDS, STREAM, Stand, batch, column, now_ms, web_stand
 from wire.envelope import StreamClaim
@@ -72,11 +74,12 @@ async def test_guessing_passwords_is_slowed_down(stand: Stand) -> None:
     assert retry_after == "1"
 
 
-async def test_sign_in_from_a_foreign_page_is_refused(stand: Stand) -> None:
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://["])
+async def test_sign_in_from_a_foreign_page_is_refused(stand: Stand, origin: str) -> None:
     async with stand.http.post(
         stand.url("/v1/session"),
         json={"user": "admin", "password": PASSWORD},
-        headers={"Origin": "http://evil.example"},
+        headers={"Origin": origin},
     ) as response:
         assert response.status == 403
 
@@ -350,12 +353,27 @@ async def test_tokens_users_and_device_tokens_come_and_go(stand: Stand) -> None:
         ("/v1/vehicles?lmit=1", 400, "did you mean 'limit'"),
         ("/v1/vehicles?after=zzz", 400, "no cursor of this list"),
         ("/v1/vehicles/a/track?from=1627274455000", 400, "no RFC 3339 time"),
+        ("/v1/vehicles/a%00", 400, "no such value"),
+        ("/v1/vehicles?q=%00", 400, "no such value"),
+        (f"/v1/vehicles?after={write_cursor(chr(0))}", 400, "no such value"),
     ],
 )
 async def test_errors_say_what_to_do(stand: Stand, path: str, status: int, words: str) -> None:
     problem = await stand.get(path, expect=status)
     assert words in problem["detail"]
     assert (problem["status"], problem["type"]) == (status, "about:blank")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v1/events?after={write_cursor((to_us(END), 0))}",
+        "/v1/reports/daily?to=0001-01-01",
+        "/v1/reports/daily?from=9999-12-31",
+    ],
+)
+async def test_the_ends_of_time_are_times(stand: Stand, path: str) -> None:
+    await stand.get(path)
 
 
 async def test_report_as_csv_is_whole_or_refused(stand: Stand) -> None:
