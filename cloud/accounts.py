@@ -101,18 +101,23 @@ async def api_token(db: Executor, token: str) -> ApiToken | None:
 
 async def add_vehicles(db: Executor, vehicles: Sequence[str], *, fleet: str = DEFAULT_FLEET) -> list[tuple[str, str]]:
     """Registers what is not yet known and gives every one a new device token; returns (vehicle, token) in order."""
-    for vehicle in vehicles:
-        if not is_vehicle(vehicle):
-            raise AccountError(f"'{vehicle}' is no vehicle id: 1 to 64 letters, digits or _ . : -, the first no sign")
-    await _check_role_and_fleet(db, "viewer", fleet)
+    await register_vehicles(db, vehicles, fleet=fleet)
     tokens = [DEVICE_TOKEN + secrets.token_urlsafe(32) for _ in vehicles]
-    await db.execute(_SQL["add_vehicles"], list(dict.fromkeys(vehicles)), fleet)
     await db.execute(_SQL["add_credentials"], list(vehicles), [token_hash(token) for token in tokens])
     return list(zip(vehicles, tokens, strict=True))
 
 
+async def register_vehicles(db: Executor, vehicles: Sequence[str], *, fleet: str = DEFAULT_FLEET) -> None:
+    """What is known already stays as it is. Raises AccountError for what is no vehicle id, or no fleet."""
+    for vehicle in vehicles:
+        if not is_vehicle(vehicle):
+            raise AccountError(f"'{vehicle}' is no vehicle id: 1 to 64 letters, digits or _ . : -, the first no sign")
+    await _check_role_and_fleet(db, "viewer", fleet)
+    await db.execute(_SQL["add_vehicles"], list(dict.fromkeys(vehicles)), fleet)
+
+
 async def revoke_devices(db: Executor, vehicle: str) -> int:
-    """Ends every device token of a vehicle; how many there were."""
+    """Ends every device token of a vehicle, and its codes that nobody has used; how many tokens there were."""
     return len(await db.fetch(_SQL["revoke_credentials"], vehicle))
 
 

@@ -3,16 +3,17 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
 import click
 
-from cloud import accounts
+from cloud import accounts, invites
 from cloud.config import load_cloud_config
 from cloud.database import Executor, connect
 from cloud.errors import CloudError
@@ -23,6 +24,28 @@ ROLE = click.option("--role", type=click.Choice(accounts.ROLES), default="viewer
 FLEET = click.option("--fleet", default=accounts.DEFAULT_FLEET, show_default=True, help="The fleet it belongs to.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+class Duration(click.ParamType[timedelta]):
+    """`30m`, `24h`, `7d` within the bounds of an invitation."""
+
+    name = "duration"
+
+    def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d{1,6})([mhd])", value)
+        if match is None:
+            self.fail(f"'{value}' is no duration; write 30m, 24h or 7d", param, ctx)
+        duration = (
+            int(match[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[match[2]]
+        )
+        if not invites.SHORTEST <= duration <= invites.LONGEST:
+            self.fail(f"{value} is out of bounds: from 1m to {invites.LONGEST.days}d", param, ctx)
+        return duration
+
+
+DURATION = Duration()
 
 
 @click.group()
@@ -143,11 +166,32 @@ def vehicle_add(config: Path | None, ids: Sequence[str], fleet: str, as_json: bo
         click.echo(json.dumps({"vehicle": ident, "token": made}) if as_json else f"{ident} {made}")
 
 
+@vehicle.command("invite")
+@click.argument("id")
+@click.option("--valid", type=DURATION, default="24h", show_default=True, help="How long the code holds: 30m, 24h, 7d.")
+@FLEET
+@AS_JSON
+@click.pass_obj
+def vehicle_invite(config: Path | None, id: str, valid: timedelta, fleet: str, as_json: bool) -> None:
+    """Make a one-time code for 'fleetwire edge enroll', and register the vehicle if it is new."""
+    made = _run(
+        config,
+        lambda db: invites.invite_vehicle(db, id, valid=valid, fleet=fleet),
+        action="vehicle.invite",
+        vehicle=id,
+    )
+    if as_json:
+        click.echo(json.dumps({"vehicle": id, "code": made.code, "expires_at": made.expires_at.isoformat()}))
+    else:
+        click.echo(f"{made.code}  (good once, until {made.expires_at:%Y-%m-%d %H:%M} UTC)")
+        click.echo(f"on the vehicle: fleetwire edge enroll {made.code} --url https://…", err=True)
+
+
 @vehicle.command("revoke")
 @click.argument("id")
 @click.pass_obj
 def vehicle_revoke(config: Path | None, id: str) -> None:
-    """End every device token of a vehicle; what it sent stays."""
+    """End every device token of a vehicle, and codes that were not used; what it sent stays."""
     count = _run(config, lambda db: accounts.revoke_devices(db, id), action="device_token.revoke", vehicle=id)
     if not count:
         raise click.ClickException(f"vehicle '{id}' has no token in force")

@@ -14,6 +14,7 @@ import structlog
 from edge.agent import run_agent
 from edge.agent_plan import plan_agent, read_token
 from edge.config import EdgeConfig, load_edge_config
+from edge.enrol import enrol
 from edge.errors import EdgeError
 
 EXAMPLE = """\
@@ -83,6 +84,32 @@ def check(config_path: Path) -> None:
         if config.gps is not None:
             click.echo(f"gps: {config.gps.device or 'from signals'}")
         click.echo(f"{config.vehicle} → {config.uplink.url}, spool {config.spool.path}")
+
+
+@edge.command("enroll", short_help="Get this vehicle's own token for a one-time code.")
+@click.argument("code")
+@click.option("--url", metavar="URL", help="The ingest address; without it, what [uplink] in the file says.")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    default="edge.toml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The agent's settings, which are completed.",
+)
+def enroll(code: str, url: str | None, config_path: Path) -> None:
+    """Exchange a code for this vehicle's own token.
+
+    'fleetwire admin vehicle invite ID' makes the code; it is good once. The token goes into the token file, readable by
+    its owner alone. What the settings lack of vehicle and [uplink] is added to them.
+    """
+    with _errors_in_a_line():
+        done = asyncio.run(enrol(code, url=url, config=config_path))
+    click.echo(f"this is '{done.vehicle}'; its token is in {done.token_file}")
+    if done.config_changed:
+        click.echo(f"{config_path} was completed")
+    click.echo(f"next: fleetwire edge check --config {config_path}")
 
 
 async def _run(config: EdgeConfig, *, exit_when_settled: bool) -> None:

@@ -2,14 +2,15 @@
 
 import json
 import secrets
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 
-from cloud import accounts
+from cloud import accounts, invites
 from cloud.api.call import SQL, Call, vehicle_id
-from cloud.api.query import Query
-from cloud.api.replies import DeviceToken, IssuedToken, NewToken, NewUser, Token, Tokens, User, Users
+from cloud.api.query import InviteQuery, Query
+from cloud.api.replies import DeviceToken, Invite, IssuedToken, NewToken, NewUser, Token, Tokens, User, Users
 from cloud.api.times import to_ms
 from cloud.errors import AccountError
 from cloud.problem import Problem
@@ -74,6 +75,12 @@ async def add_device_token(call: Call[Query, None]) -> DeviceToken:
 async def revoke_device_tokens(call: Call[Query, None]) -> None:
     ended = await call.db.fetch(SQL["revoke_credentials"], await vehicle_id(call))
     await _audit(call, "device_token.revoke", vehicle=call.path["id"], tokens=len(ended))
+
+
+async def add_invite(call: Call[InviteQuery, None]) -> Invite:
+    made = await invites.add_invite(call.db, await vehicle_id(call), valid=timedelta(seconds=call.query.valid_s))
+    await _audit(call, "vehicle.invite", vehicle=call.path["id"])
+    return Invite(vehicle=call.path["id"], code=made.code, expires_at=to_ms(made.expires_at))
 
 
 async def _fleet(call: Call[Any, Any]) -> str:

@@ -8,6 +8,7 @@ from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cloud.api.times import Day, Time
+from cloud.invites import LONGEST, SHORTEST
 from cloud.problem import Problem
 
 MAX_LIMIT = 1000
@@ -86,6 +87,15 @@ class EventsQuery(Span):
     kind: str | None = Field(default=None, max_length=64)
     limit: int = Field(default=100, ge=1, le=MAX_LIMIT)
     after: Cursor = None
+
+
+class InviteQuery(Query):
+    valid_s: int = Field(
+        default=86_400,
+        ge=int(SHORTEST.total_seconds()),
+        le=int(LONGEST.total_seconds()),
+        description="how long it holds",
+    )
 
 
 class DailyQuery(Query):

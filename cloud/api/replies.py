@@ -262,6 +262,14 @@ class DeviceToken(Shape):
     token: str
 
 
+class Invite(Shape):
+    """A code for `fleetwire edge enroll`, good once. Shown this once; only its hash is kept."""
+
+    vehicle: str
+    code: str
+    expires_at: Milliseconds
+
+
 class ProblemDetails(Shape):
     """RFC 9457: `detail` says what to do."""
 

@@ -87,6 +87,17 @@ ROUTES: tuple[Route, ...] = (
         refusals=(404,),
     ),
     Route(
+        "POST",
+        "/v1/vehicles/{id}/invites",
+        "Make a one-time code that a vehicle's agent exchanges for a device token",
+        accounts.add_invite,
+        r.Invite,
+        query=q.InviteQuery,
+        role="admin",
+        status=201,
+        refusals=(404,),
+    ),
+    Route(
         "GET",
         "/v1/events",
         "What devices reported, newest first",

@@ -11,11 +11,11 @@ from aiohttp import hdrs, web
 from cloud.accounts import Device
 from cloud.ingest.body import read_body
 from cloud.ingest.devices import Devices
+from cloud.ingest.enrolment import MOST_BYTES, Enrolment
 from cloud.ingest.metrics import IngestMetrics
+from cloud.ingest.requests import read_json
 from cloud.ingest.service import Ingest
 from cloud.problem import Problem, problem_response
-from wire.codec import CodecError, parse_json
-from wire.envelope import parse_request
 
 AT_ONCE_PER_VEHICLE: Final = 8
 
@@ -24,10 +24,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class IngestApi:
     def __init__(
-        self, ingest: Ingest, devices: Devices, metrics: IngestMetrics, *, body_bytes: int, plain_bytes: int
+        self,
+        ingest: Ingest,
+        devices: Devices,
+        enrolment: Enrolment,
+        metrics: IngestMetrics,
+        *,
+        body_bytes: int,
+        plain_bytes: int,
     ) -> None:
         self._ingest = ingest
         self._devices = devices
+        self._enrolment = enrolment
         self._metrics = metrics
         self._body_bytes = body_bytes
         self._plain_bytes = plain_bytes
@@ -38,21 +46,14 @@ class IngestApi:
         app.router.add_post("/v1/batches", self._post_batches)
         app.router.add_put("/v1/catalogs/{hash}", self._put_catalog)
         app.router.add_post("/v1/events", self._post_events)
+        app.router.add_post("/v1/enroll", self._post_enroll)
         return app
 
     async def _post_batches(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
         with self._turn(device):
-            try:
-                value = parse_json(await self._body(request))
-            except CodecError as error:
-                raise Problem(400, error.problem) from error
-            try:
-                envelope = parse_request(value)
-            except CodecError as error:
-                raise Problem(422, error.problem) from error
-            reply = await self._ingest.take_batches(device, envelope)
-        return web.Response(body=reply.model_dump_json().encode(), content_type="application/json")
+            reply = await self._ingest.take_batches(device, await self._body(request))
+        return web.Response(body=reply, content_type="application/json")
 
     async def _put_catalog(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
@@ -63,11 +64,14 @@ class IngestApi:
     async def _post_events(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
         with self._turn(device):
-            try:
-                value = parse_json(await self._body(request))
-            except CodecError as error:
-                raise Problem(400, error.problem) from error
+            value = read_json(await self._body(request))
             return web.json_response(await self._ingest.take_events(device, value))
+
+    async def _post_enroll(self, request: web.Request) -> web.Response:
+        value = read_json(await read_body(request, limit=MOST_BYTES, plain_limit=MOST_BYTES))
+        return web.json_response(
+            await self._enrolment.enroll(value, request.remote or ""), headers={hdrs.CACHE_CONTROL: "no-store"}
+        )
 
     async def _body(self, request: web.Request) -> bytes:
         return await read_body(request, limit=self._body_bytes, plain_limit=self._plain_bytes)

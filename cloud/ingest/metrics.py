@@ -15,6 +15,7 @@ class IngestMetrics:
         self.samples = counter("samples", "Samples in accepted batches.")
         self.events = counter("events", "Events stored for senders without a spool.")
         self.live_missed = counter("live_missed", "Batches that could not be published live.")
+        self.enrolments = counter("enrolments", "Enrolments by outcome: enrolled, or why refused.", "outcome")
         self.seconds = Histogram(
             "fleetwire_ingest_seconds",
             "Time to answer.",

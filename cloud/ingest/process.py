@@ -12,6 +12,7 @@ from cloud.database import make_pool, ping
 from cloud.ingest.app import IngestApi
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.devices import Devices
+from cloud.ingest.enrolment import Enrolment
 from cloud.ingest.ledgers import LedgerReader
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.service import Ingest
@@ -30,6 +31,7 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
         api = IngestApi(
             ingest,
             Devices(pool, now_s=time.monotonic),
+            Enrolment(pool, metrics, now_s=time.monotonic),
             metrics,
             body_bytes=config.body_bytes,
             plain_bytes=config.plain_bytes,

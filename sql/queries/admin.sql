@@ -54,7 +54,11 @@ INSERT INTO credentials (vehicle_id, hash)
 SELECT v.id, n.hash FROM unnest($1::text[], $2::bytea[]) AS n (ident, hash) JOIN vehicles v USING (ident);
 
 -- name: revoke_credentials
--- Ends every device token of a vehicle.
+-- Ends every device token of a vehicle, and its codes that nobody has used.
+WITH withdrawn AS (
+    UPDATE invites i SET expires_at = now() FROM vehicles v
+    WHERE v.id = i.vehicle_id AND v.ident = $1 AND i.used_at IS NULL AND i.expires_at > now()
+)
 UPDATE credentials c SET revoked_at = now() FROM vehicles v
 WHERE v.id = c.vehicle_id AND v.ident = $1 AND c.revoked_at IS NULL RETURNING c.id;
 

@@ -165,7 +165,10 @@ UPDATE tokens SET revoked_at = now() WHERE fleet_id = $1 AND name = $2 AND revok
 INSERT INTO credentials (vehicle_id, hash) VALUES ($1, $2);
 
 -- name: revoke_credentials
--- Ends every device token of a vehicle.
+-- Ends every device token of a vehicle, and its codes that nobody has used.
+WITH withdrawn AS (
+    UPDATE invites SET expires_at = now() WHERE vehicle_id = $1 AND used_at IS NULL AND expires_at > now()
+)
 UPDATE credentials SET revoked_at = now() WHERE vehicle_id = $1 AND revoked_at IS NULL RETURNING id;
 
 -- name: audit
