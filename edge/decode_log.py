@@ -11,8 +11,8 @@ from cantools.database.can import Database
 from edge.decoder import Decoder
 from edge.fix import Fix
 from edge.frame import Frame
-from edge.log_file import open_binary
-from edge.nmea import NmeaParser
+from edge.log_file import UNREADABLE_BYTES, open_binary
+from edge.nmea import NmeaCounts, NmeaParser
 
 CSV_HEADER = "t,channel,message,signal,value\n"
 FIX_SIGNALS = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
@@ -22,6 +22,12 @@ _CAUSES = {
     "unknown_mux": "with a selector value that the database does not have: what does not depend on it is given",
     "too_short": "shorter than the database says: the signals that fit are given",
     "too_long": "longer than the database says: cut",
+}
+_GPS_CAUSES = {
+    "bad_checksum": "sentences with a wrong checksum",
+    "broken": "sentences without a checksum",
+    "malformed": "sentences with a field that is not of its form",
+    "no_fix": "moments without a fix",
 }
 _NAMED_AT_MOST = 8
 _CHUNK = 1 << 16
@@ -63,6 +69,8 @@ class LogDecoder:
         self._databases = databases
         self._form = form
         self._channels: dict[str, _Channel] = {}
+        self._gps_logs: list[tuple[str, NmeaCounts]] = []
+        self._cut: list[str] = []
 
     def frames(self, frames: Iterable[Frame]) -> Iterator[str]:
         """The lines of each frame that has values, as one text."""
@@ -81,10 +89,14 @@ class LogDecoder:
     def fixes(self, path: Path) -> Iterator[str]:
         """The lines of each fix in a GPS receiver's log, at the receiver's own time."""
         parser = NmeaParser()
+        self._gps_logs.append((path.name, parser.counts))
         starts = {name: self._form.start("gps", "Fix", name) for name in FIX_SIGNALS}
-        with open_binary(path) as file:
-            while chunk := file.read(_CHUNK):
-                yield from (self._fix(fix, starts) for fix in parser.feed(chunk))
+        try:
+            with open_binary(path) as file:
+                while chunk := file.read1(_CHUNK):
+                    yield from (self._fix(fix, starts) for fix in parser.feed(chunk))
+        except UNREADABLE_BYTES as error:
+            self._cut.append(f"{path.name}: cannot be read on: {error}")
         yield from (self._fix(fix, starts) for fix in parser.end())
 
     def unused_channels(self) -> list[str]:
@@ -93,7 +105,11 @@ class LogDecoder:
         return sorted(wanted - self._channels.keys())
 
     def problems(self) -> Iterator[str]:
-        """One line for each channel and cause: how many frames, and which."""
+        """One line for each log or channel and cause: how many sentences or frames, and which."""
+        for log, counts in self._gps_logs:
+            told = ((getattr(counts, cause), explanation) for cause, explanation in _GPS_CAUSES.items())
+            yield from (f"{log}: {count:,} {explanation}" for count, explanation in told if count)
+        yield from self._cut
         for name, channel in sorted(self._channels.items()):
             for cause, explanation in _CAUSES.items():
                 counted: Counter[str] = getattr(channel.decoder.counts, cause)

@@ -1,12 +1,17 @@
 """What every reader of recordings shares: opening the file, and counting what is in it."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Final
 
 from edge.errors import EdgeError
+
+UNREADABLE_BYTES: Final = (OSError, EOFError, zlib.error)
+"""What comes of a file that cannot be read, or not be unpacked, to its end."""
 
 
 class RecordingError(EdgeError):
@@ -52,9 +57,9 @@ class RecordingCounts:
         yield from self.cut
 
 
-def open_binary(path: Path) -> BinaryIO:
-    """The file's bytes, unpacked where it is gzipped."""
-    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+def open_binary(path: Path) -> BufferedIOBase:
+    """The file's bytes, unpacked where it is gzipped. `read1` gives all there is before the place where it is cut."""
+    return gzip.GzipFile(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def text_lines(path: Path) -> Iterator[str]:

@@ -6,8 +6,8 @@ played as far as it is good; `counts` says what was not.
 """
 
 import re
+import sqlite3
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import can
 from edge.candump import read_candump
 from edge.frame import Frame
 from edge.gvret import read_gvret
-from edge.log_file import RecordingCounts, RecordingError, open_binary
+from edge.log_file import UNREADABLE_BYTES, RecordingCounts, RecordingError, open_binary
 from edge.mf4 import check_mf4, read_mf4
 
 ReadFrames = Callable[[Path, RecordingCounts], Iterator[Frame]]
@@ -30,14 +30,14 @@ _PYTHON_CAN_FORMATS = frozenset({".asc", ".blf", ".csv", ".db", ".trc"})
 _BEGINNING = 1 << 16
 # What the libraries raise at the end of a file that was cut, or at bytes that are none of their format.
 _UNREADABLE = (
+    *UNREADABLE_BYTES,
     can.CanError,
     can.io.blf.BLFParseError,
-    ValueError,
+    ArithmeticError,
     LookupError,
-    EOFError,
-    OSError,
+    ValueError,
+    sqlite3.Error,
     struct.error,
-    zlib.error,
 )
 
 
@@ -98,11 +98,15 @@ def _reader_of(path: Path) -> ReadFrames:
 
 
 def _beginning(path: Path) -> bytes:
+    beginning = b""
     try:
         with open_binary(path) as file:
-            return file.read(_BEGINNING)
-    except (OSError, EOFError) as error:
-        raise RecordingError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            while len(beginning) < _BEGINNING and (more := file.read1(_BEGINNING)):
+                beginning += more
+    except UNREADABLE_BYTES as error:
+        if not beginning:
+            raise RecordingError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return beginning
 
 
 def _until_cut(path: Path, read: ReadFrames, counts: RecordingCounts) -> Iterator[Frame]:

@@ -61,6 +61,9 @@ def _decode(logs: Iterable[Path], databases: Iterable[str], form: str, *, strict
     sys.stdout.flush()
     for line in _summary(parts, decoder):
         click.echo(line, err=True)
+    for part in parts:
+        if isinstance(part, Recording) and part.counts.cut and not part.counts.frames:
+            raise click.ClickException(f"nothing in {part.name} can be read")
 
 
 def _open(path: Path) -> Recording | Path:

@@ -1,4 +1,6 @@
+import gzip
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,25 @@ def test_what_is_wrong_with_a_log_is_said_and_the_rest_decoded(tmp_path: Path, d
         assert told in result.stderr
 
 
+def test_what_is_wrong_with_a_receivers_log_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "gps.nmea.gz"
+    good = b"$GPRMC,101530.00,A,4807.0380,N,01131.0000,E,10.0,084.4,230394,,,A*6C\r\n"
+    whole = gzip.compress(100 * (good + good.replace(b"4807", b"4817") + b"$GPRMC,101\r\n" + _noise(60)))
+    path.write_bytes(whole[: len(whole) // 2])
+    result = _decode(path)
+    assert result.stdout.splitlines()[1].startswith("764417730.000000,gps,Fix,lat,48.1173")
+    for told in ("sentences with a wrong checksum", "sentences without a checksum", "cannot be read on: Compressed"):
+        assert told in result.stderr
+
+
+def test_log_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, dbc: Path) -> None:
+    path = tmp_path / "drive.db"
+    path.write_text("hello")
+    result = CliRunner().invoke(cli, ["decode", str(path), "--dbc", str(dbc)])
+    assert result.exit_code == 1
+    assert "nothing in drive.db can be read" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "problem"),
     [
@@ -97,6 +118,11 @@ def _decode(log: Path, *arguments: Path | str) -> Result:
     result = CliRunner().invoke(cli, ["decode", str(log), *map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return result
+
+
+def _noise(length: int) -> bytes:
+    """What does not compress, in a line of its own."""
+    return random.Random(1).randbytes(length).hex().encode() + b"\r\n"
 
 
 def _log(folder: Path, text: str = LOG) -> Path:

@@ -189,12 +189,28 @@ def test_a_cut_blf_is_played_as_far_as_it_is_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("log.db", b"hello"),
+        ("log.trc", b";$FILEVERSION=1.1\n;$STARTTIME=1e400\n;\n     1)       1e400  Rx         0300  1  00\n"),
+    ],
+)
+def test_what_a_library_cannot_read_is_told(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    recording = open_recording(tmp_path / name)
+    assert list(recording) == []
+    (told,) = recording.counts.cut
+    assert told.startswith(f"{name}: cannot be read on after 0 frames: ")
+
+
+@pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
         ("empty.log", b"", "is empty"),
         ("notes.txt", b"this is no recording\n", "no recording of a known format"),
         ("gps.log", b"$GPRMC,1,V,,,,,,,*00\r\n", "no CAN frames"),
         ("wrong.mf4", b"no MF4 at all", "is no MF4 recording"),
+        ("rotten.log.gz", gzip.compress(b"(1.0) can0 123#11\n" * 9)[:10] + b"\xff" * 20, "cannot be read: Error -3"),
         ("header.csv", b"Time Stamp,ID,Extended,LEN\n1,2,3,4\n", "lacks the columns bus, d1"),
     ],
 )
