@@ -31,6 +31,15 @@ UNAVAILABLE = (
 """What asyncpg raises while the server is down, starting, stopping or out of room: wait and try again."""
 
 
+TOO_MUCH = (
+    TimeoutError,
+    asyncpg.QueryCanceledError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What is raised when a statement is more than the server manages: less at once may do."""
+
+
 def is_about_the_data(error: BaseException) -> bool:
     """Whether the same rows would be refused again: data exceptions, integrity violations, values out of range."""
     if isinstance(error, asyncpg.PostgresError):

@@ -5,14 +5,14 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import asyncpg
 import structlog
 
 from cloud.bus_entries import unpack
-from cloud.database import UNAVAILABLE, is_about_the_data
-from cloud.store import Arrival, Store, Stored
+from cloud.database import TOO_MUCH, UNAVAILABLE, is_about_the_data
+from cloud.store import Arrival, Stored
 from cloud.writer.metrics import WriterMetrics
 from cloud.writer.work import Work
 
@@ -26,10 +26,15 @@ class Stopped(Exception):
     """The database was down when the writer was told to stop; the group stays in Redis."""
 
 
+class Target(Protocol):
+    async def commit(self, arrivals: Sequence[Arrival]) -> Stored: ...
+    async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None: ...
+
+
 class Committer:
     """Never gives a batch up because the database is away: only what the data itself is refused for is buried."""
 
-    def __init__(self, store: Store, metrics: WriterMetrics, *, stop: asyncio.Event) -> None:
+    def __init__(self, store: Target, metrics: WriterMetrics, *, stop: asyncio.Event) -> None:
         self._store = store
         self._metrics = metrics
         self._stop = stop
@@ -46,8 +51,8 @@ class Committer:
     async def _commit_or_split(self, group: Sequence[Work]) -> None:
         arrivals = [work.arrival for work in group]
         try:
-            self._count(await self._insist(lambda: self._commit(arrivals)))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._count(await self._insist(lambda: self._commit(arrivals), alone=len(group) == 1))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             problem = f"{type(error).__name__}: {error}"
             if len(group) > 1:
                 log.warning("group refused, looking for the batch", batches=len(group), problem=problem)
@@ -65,25 +70,33 @@ class Committer:
 
     async def _bury(self, work: Work, problem: str) -> None:
         arrival, batch = work.arrival, work.delivery.batch
-        if batch is None:
-            log.error("claims dropped", vehicle=arrival.vehicle, problem=problem)
+        if batch is None or not arrival.stream:
+            log.error("entry dropped", name=work.delivery.name, problem=problem)
             return
         log.error("batch buried", vehicle=arrival.vehicle, stream=arrival.stream, seq=arrival.seq, problem=problem)
         self._metrics.buried.inc()
         await self._insist(
             lambda: self._store.bury(
-                arrival.vehicle, arrival.stream, arrival.seq, problem=problem[:1000], payload=_readable(batch)
+                arrival.vehicle,
+                arrival.stream,
+                arrival.seq,
+                problem=problem[:1000].replace("\0", "\ufffd"),
+                payload=_readable(batch),
             )
         )
 
-    async def _insist(self, act: Callable[[], Awaitable[_T]]) -> _T:
-        """Tries until the database answers. Raises what the data is refused for: SQLSTATE classes 22 and 23."""
+    async def _insist(self, act: Callable[[], Awaitable[_T]], *, alone: bool = True) -> _T:
+        """Tries until the database answers. Raises what the data is refused for: SQLSTATE classes 22 and 23.
+
+        Where several batches go together (not `alone`) it also raises what may be too much for the database at once:
+        one that takes too long must not hold up the others for ever.
+        """
         attempt = 0
         while True:
             try:
                 return await act()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                if is_about_the_data(error):
+                if is_about_the_data(error) or (isinstance(error, TOO_MUCH) and not alone):
                     raise
                 self._metrics.database_errors.inc()
                 log.warning("not stored, trying again", problem=f"{type(error).__name__}: {error}", attempt=attempt)

@@ -1,6 +1,8 @@
 """A delivery, opened: what it brings, or why it cannot be read."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import zstandard
 from pydantic import ValidationError
@@ -10,6 +12,12 @@ from cloud.facts import facts_of
 from cloud.store import Arrival
 from wire.codec import CodecError, decode_batch
 from wire.envelope import StreamClaim
+from wire.names import STREAM_PATTERN, VEHICLE_PATTERN
+
+_NAME: Final = re.compile(
+    f"(?P<vehicle>{VEHICLE_PATTERN[1:-1]})/(?:(?P<stream>{STREAM_PATTERN[1:-1]})/(?P<seq>[0-9]{{1,16}})|/[0-9a-f]+)"
+)
+"""Of a batch, or of claims by themselves."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,11 @@ class Work:
 
 
 def open_delivery(delivery: Delivery) -> Work:
-    vehicle, _, rest = delivery.name.partition("/")
-    stream, _, seq = rest.partition("/")
+    """An entry whose name is not as ingest writes it brings nothing: nobody can be told of it."""
+    named = _NAME.fullmatch(delivery.name)
+    if named is None:
+        return Work(delivery, Arrival(delivery.vehicle), "its name is not vehicle/stream/seq")
+    vehicle, stream, seq = named["vehicle"], named["stream"] or "", int(named["seq"] or -1)
     claims: tuple[StreamClaim, ...] = ()
     problem = None
     try:
@@ -43,4 +54,4 @@ def open_delivery(delivery: Delivery) -> Work:
         problem = error.problem
     except (zstandard.ZstdError, ValidationError) as error:
         problem = str(error)
-    return Work(delivery, Arrival(vehicle, stream, int(seq) if stream else -1, claims=claims), problem)
+    return Work(delivery, Arrival(vehicle, stream, seq, claims=claims), problem)

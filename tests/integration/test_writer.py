@@ -185,6 +185,18 @@ async def test_entry_that_is_no_batch_is_buried_and_its_claims_hold(
     assert tuple(loss) == ("[1,2)", "evicted")
 
 
+@pytest.mark.parametrize("name", ["", "truck-1", "truck-1/x/0", "truck-1/{stream}/x", "truck-1/{stream}/" + "9" * 20])
+async def test_entry_that_nobody_named_is_dropped(
+    registered: str, redis_url: str, bus: Bus, stream: str, name: str
+) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        await redis.xadd(f"tm:{{{SHARD:02d}}}", {"n": name.format(stream=stream), "b": "{}"})
+    await queue(bus, [make_batch(0, stream)])
+    async with running_writer(settings(registered, redis_url)):
+        await drained(bus)
+    assert await counts(registered) == (20, 20)
+
+
 async def test_received_beats_lost_in_either_order(registered: str, redis_url: str, bus: Bus, stream: str) -> None:
     claim = StreamClaim(stream=stream, next=3, lost=((0, 2, "evicted"),))
     async with running_writer(settings(registered, redis_url)):
