@@ -2,9 +2,9 @@
 
 Pure; times are passed in. A draft is closed when it is full and its last millisecond is over, so that samples of one
 millisecond stay together and in their order; when it is old enough; or when the clock was stepped: a wall clock that
-falls by more than `CLOCK_STEP_MS` begins a new draft, so that no batch mixes two clocks, while a smaller fall (two
-readers, interleaved buses) is put in order within its column. A draft has no sequence number: the spool draws that
-when it is stored.
+falls by more than `CLOCK_STEP_MS` begins a new draft, so that no batch mixes two clocks, while a smaller fall (an
+adapter with a clock of its own, a backlog) is put in order within its column. A draft has no sequence number: the
+spool draws that when it is stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from edge.sampler import Sample
 from wire.model import Batch, Column, Event, Fixes
 from wire.names import MAX_SAFE_INTEGER
 
-CLOCK_STEP_MS: Final = 1_000
+CLOCK_STEP_MS: Final = 60_000
 MOST_OVER: Final = 4
 """A draft is never larger than so many times `max_samples`, whatever comes within one millisecond."""
 

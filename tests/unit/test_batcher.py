@@ -95,6 +95,15 @@ def test_late_release_of_one_signal_is_no_clock_step() -> None:
     assert len(subject.take()) == 1
 
 
+def test_buses_whose_clocks_differ_share_a_batch() -> None:
+    subject = batcher(max_age_ms=60_000)
+    for t_ms in range(T0, T0 + 1_000, 100):
+        subject.add_samples([(0, t_ms, 1.0)], now_ms=t_ms)
+        subject.add_samples([(1, t_ms - 3_000, 2.0)], now_ms=t_ms - 3_000)
+    subject.close()
+    assert [draft.sample_count for draft in subject.take()] == [20]
+
+
 def test_clock_step_back_begins_a_new_batch() -> None:
     subject = batcher(max_age_ms=60_000)
     subject.add_samples([(0, T0, 1.0)], now_ms=T0)
