@@ -1,5 +1,6 @@
 """What the agent's settings ask for, loaded and checked before anything is opened."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -38,6 +39,7 @@ class Plan:
     config: EdgeConfig
     buses: Sequence[Bus]
     gps: GpsReader | None
+    fix_signals: FixSignals | None
     pipeline: Pipeline
 
 
@@ -59,7 +61,24 @@ def plan_agent(config: EdgeConfig) -> Plan:
         fix_signals=fix_signals,
     )
     reader = GpsReader(gps.device, baud=gps.baud) if gps is not None and gps.device is not None else None
-    return Plan(config, buses, reader, pipeline)
+    return Plan(config, buses, reader, fix_signals, pipeline)
+
+
+def faults(plan: Plan) -> dict[str, int]:
+    """What was wrong with frames, buses and positions so far, by cause; what never happened is left out."""
+    found: Counter[str] = Counter()
+    for bus in plan.buses:
+        found.update(bus.decoder.counts.totals())
+        found.update(dropped=bus.source.counts.dropped, error_frames=bus.source.counts.error)
+        found.update(bus_failures=bus.source.counts.restarts)
+    if plan.gps is not None:
+        nmea = plan.gps.nmea
+        found.update(gps_failures=plan.gps.counts.failures, no_fix=nmea.no_fix, bad_checksum=nmea.bad_checksum)
+        found.update(malformed_sentences=nmea.malformed, broken_sentences=nmea.broken)
+    if plan.fix_signals is not None:
+        counts = plan.fix_signals.counts
+        found.update(no_fix=counts.not_valid, incomplete_fix=counts.incomplete, implausible_fix=counts.implausible)
+    return {cause: count for cause, count in found.items() if count}
 
 
 def read_token(config: EdgeConfig) -> str:

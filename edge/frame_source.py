@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from glob import glob
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -10,6 +11,7 @@ from edge.errors import EdgeError
 from edge.frame import Frame
 
 REPLAY = "replay"
+REPLAY_KEYS = ("channel", "dbc", "log_channel", "loop", "name", "speed", "strict")
 
 
 class ReaderError(EdgeError):
@@ -81,7 +83,10 @@ def open_bus(bus: BusSettings, filters: Sequence[dict[str, int | bool]] = ()) ->
         options = dict(bus.options)
         source_channel = options.pop("log_channel", None)
         if options:
-            raise ReaderError(bus.name or channels[0], f"a replay has no setting {next(iter(options))!r}")
+            unknown = next(iter(options))
+            near = get_close_matches(unknown, REPLAY_KEYS, n=1, cutoff=0.0)[0]
+            problem = f"a replay has no setting {unknown!r}; did you mean {near!r}? Known: {', '.join(REPLAY_KEYS)}"
+            raise ReaderError(bus.name or channels[0], problem)
         paths = [path for channel in channels for path in _paths(channel)]
         return ReplayReader(
             paths, name=bus.name or paths[0].name, speed=bus.speed, loop=bus.loop, log_channel=source_channel

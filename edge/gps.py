@@ -75,7 +75,7 @@ class GpsReader:
 
     async def _read_serial(self) -> AsyncGenerator[Fix]:
         parser = NmeaParser()
-        self.nmea = parser.counts
+        parser.counts = self.nmea  # they go on across openings
         with serial.Serial(self._device, self._baud, timeout=0, exclusive=True) as port:
             self._opened()
             with _readable(port.fileno()) as ready:

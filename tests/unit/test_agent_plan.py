@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.agent_plan import plan_agent, read_token
+from edge.agent_plan import faults, plan_agent, read_token
 from edge.config import EdgeConfig, load_edge_config
 from edge.errors import EdgeError, UplinkError
+from edge.frame import Frame
 
 DBC = """
 VERSION ""
@@ -29,6 +30,7 @@ can = { lat = "Position.Latitude", lon = "Position.Longitude" }
 url = "http://localhost:8081"
 token_file = "token"
 """
+GPSD = 'device = "gpsd://localhost"'
 
 
 @pytest.fixture
@@ -46,6 +48,24 @@ def test_good_settings_give_a_plan(load) -> None:
     assert [bus.source.name for bus in plan.buses] == ["0"]
     assert plan.pipeline.sampler.signal_count == 2
     assert plan.gps is None
+
+
+def test_what_was_wrong_is_told_by_cause(load) -> None:
+    plan = plan_agent(load())
+    assert faults(plan) == {}
+    frames = [
+        Frame(0, "0", 999, False, b""),
+        Frame(0, "0", 256, False, bytes(3)),
+        Frame(0, "0", 256, False, b"\xff\xff\xff\x7f" * 2),
+    ]
+    plan.pipeline.take_frames(plan.buses[0].decoder, frames, 0)
+    plan.buses[0].source.counts.dropped = 7
+    assert faults(plan) == {"unknown_id": 1, "too_short": 1, "dropped": 7, "implausible_fix": 1}
+
+    receiver = plan_agent(load(CONFIG.replace('can = { lat = "Position.Latitude", lon = "Position.Longitude" }', GPSD)))
+    assert receiver.gps is not None
+    receiver.gps.nmea.bad_checksum = 3
+    assert faults(receiver) == {"bad_checksum": 3}
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ async def test_device_that_vanishes_is_opened_again(tmp_path: Path) -> None:
         while reader.counts.opened < 2:
             await anext(fixes)
         assert reader.counts.failures >= 1
+        assert reader.nmea.fixes >= reader.counts.fixes
 
 
 async def test_device_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

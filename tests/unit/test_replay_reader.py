@@ -128,7 +128,11 @@ async def test_a_file_that_is_not_there_is_an_error_at_the_start(
 
 @pytest.mark.parametrize(
     ("channel", "options", "problem"),
-    [("none/*.log", {}, "no file matches"), ("a.log", {"bitrate": 500_000}, "has no setting 'bitrate'")],
+    [
+        ("none/*.log", {}, "no file matches"),
+        ("a.log", {"bitrate": 500_000}, "has no setting 'bitrate'"),
+        ("a.log", {"log_chanel": "1"}, "did you mean 'log_channel'"),
+    ],
 )
 def test_wrong_settings_are_an_error(channel: str, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(ReaderError, match=problem):
