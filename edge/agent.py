@@ -16,7 +16,7 @@ from typing import Final
 import aiohttp
 import structlog
 
-from edge.agent_plan import Bus, Plan, plan_agent, read_token
+from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
 from edge.config import EdgeConfig
 from edge.gps import GpsReader
 from edge.outbox import Outbox
@@ -163,16 +163,11 @@ class Agent:
     def _log_status(self, event: str) -> None:
         pipeline, outbox, uplink = self._pipeline, self._outbox, self._uplink
         sampled = pipeline.sampler.counts
-        causes = {cause: 0 for cause in ("unknown_id", "too_short", "too_long", "unknown_mux", "undecodable")}
-        for bus in self._plan.buses:
-            for cause, count in bus.decoder.counts.totals().items():
-                causes[cause] = causes.get(cause, 0) + count
         log.info(
             event,
             frames=pipeline.frames,
             decoded=pipeline.decoded,
-            dropped=sum(bus.source.counts.dropped for bus in self._plan.buses),
-            **{cause: count for cause, count in causes.items() if count},
+            **faults(self._plan),
             samples=sampled.seen,
             kept=sampled.kept,
             unchanged=sampled.unchanged,
