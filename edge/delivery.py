@@ -8,15 +8,20 @@ The rules:
 - A batch is done when the cloud says it is settled, never before. `accepted` only postpones the next attempt.
 - What the cloud reports missing is sent again after a short wait; what lies beyond the settled head is sent again when
   the cloud's queue lost its content (`bus` changed) or after a long wait that doubles each time.
+- What is urgent goes first, then a little of what is newest, then the backlog from its beginning.
 - What is missing there and no longer here is declared lost, and the declaration is repeated until it is settled.
 - When the database fell back to an earlier state (`epoch` changed), every stream of which anything is still held is
   named, and what is no longer settled is sent again.
+
+What a request or a reply costs does not grow with the backlog: that is kept as ranges, and what waits for its next
+attempt in a heap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import chain, islice
 from typing import Final
 
@@ -45,7 +50,7 @@ class StreamOnDisk:
     """What the spool holds of a stream when it is opened.
 
     `next` is the sequence number to be drawn next; `held` is on disk, `done` the part of it that was settled;
-    `evicted` left the disk to make room; `lost` was declared, by cause.
+    `evicted` left the disk to make room; `lost` was declared, by cause; `urgent` are the batches that go first.
     """
 
     stream: str
@@ -54,6 +59,7 @@ class StreamOnDisk:
     done: RangeSet = EMPTY
     evicted: RangeSet = EMPTY
     lost: Mapping[str, RangeSet] = field(default_factory=dict)
+    urgent: RangeSet = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,6 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Sent:
-    bus: str | None
     at_s: float
     attempts: int
 
@@ -96,11 +101,19 @@ class _Stream:
     """What the cloud said, in the present epoch. Covers batches that are no longer held."""
     evicted: RangeSet
     lost: dict[str, RangeSet]
+    urgent: RangeSet
     doubted: RangeSet = EMPTY
     """Was done in an earlier epoch, and the cloud was not yet asked again: not to be sent before it was."""
     sent: dict[int, _Sent] = field(default_factory=dict)
+    waiting: RangeSet = EMPTY
+    """What of `sent` is not to be sent again yet."""
+    attempts: list[tuple[float, int]] = field(default_factory=list)
+    """A heap: when `waiting` ends for a batch, or earlier."""
     known: bool = False
     """Whether the cloud has answered for this stream since the spool was opened or the epoch changed."""
+    _derived_from: tuple[object, ...] = ()
+    _pending: RangeSet = EMPTY
+    _owed: bool = False
 
     @property
     def all_lost(self) -> RangeSet:
@@ -111,20 +124,65 @@ class _Stream:
 
     @property
     def pending(self) -> RangeSet:
-        return self.held - self.settled - self.done - self.doubted - self.all_lost
+        self._derive()
+        return self._pending
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the stream must be named: something of it is not settled, or may not be."""
+        self._derive()
+        return self._owed
 
     @property
     def gone(self) -> RangeSet:
         """What was drawn once, is not on disk and was neither settled nor declared as far as is known here."""
-        return self.drawn - self.settled - self.held - self.all_lost
-
-    @property
-    def drawn(self) -> RangeSet:
-        return RangeSet([(0, self.next - 1)]) if self.next else EMPTY
+        drawn = RangeSet([(0, self.next - 1)]) if self.next else EMPTY
+        return drawn - self.settled - self.held - self.all_lost
 
     @property
     def is_settled(self) -> bool:
-        return not self.drawn - self.settled
+        return self.settled.upto >= self.next - 1
+
+    def wait_s(self, seq: int) -> float:
+        """How long `seq` is to wait after its last attempt."""
+        base = MISSING_RESEND_S if seq < self.settled.head else BEYOND_RESEND_S
+        return float(min(base * 2 ** min(self.sent[seq].attempts - 1, 20), RESEND_LIMIT_S))
+
+    def ready(self, now_s: float) -> RangeSet:
+        """What is pending and does not wait."""
+        over = []
+        while self.attempts and self.attempts[0][0] <= now_s:
+            _, seq = heappop(self.attempts)
+            if seq not in self.sent or seq not in self.waiting:
+                continue
+            due_s = self.sent[seq].at_s + self.wait_s(seq)
+            if due_s <= now_s:
+                over.append(seq)
+            else:
+                heappush(self.attempts, (due_s, seq))
+        if over:
+            self.waiting = self.waiting - RangeSet.of(over)
+        return self.pending - self.waiting
+
+    def next_attempt_s(self) -> float | None:
+        """When the next `waiting` may end."""
+        while self.attempts and self.attempts[0][1] not in self.waiting:
+            heappop(self.attempts)
+        return self.attempts[0][0] if self.attempts else None
+
+    def _derive(self) -> None:
+        """Once for each change: ranges never change in place, so the same ones give the same."""
+        parts = (self.next, self.known, self.held, self.done, self.settled, self.evicted, self.doubted)
+        parts += tuple(self.lost.values())
+        if parts == self._derived_from:
+            return
+        self._derived_from = parts
+        lost = self.all_lost
+        self._pending = self.held - self.settled - self.done - self.doubted - lost
+        if self.known:
+            self._owed = not self.is_settled
+        else:
+            self._owed = bool(self.held - self.done or lost or self.gone - self.evicted)
 
 
 class Delivery:
@@ -143,6 +201,7 @@ class Delivery:
                 settled=EMPTY,
                 evicted=on_disk.evicted,
                 lost=dict(on_disk.lost),
+                urgent=on_disk.urgent,
             )
             for on_disk in sorted(streams, key=lambda on_disk: on_disk.stream)
         }
@@ -163,16 +222,18 @@ class Delivery:
     @property
     def owes_nothing(self) -> bool:
         """Whether all that was ever stored here is settled, as far as this side knows."""
-        return not any(self._owed(stream) for stream in self._streams.values())
+        return not any(stream.is_owed for stream in self._streams.values())
 
     def opened(self, stream: str) -> None:
         """A new stream was begun; what is older keeps its own."""
         self._current = stream
-        self._streams.setdefault(stream, _Stream(0, EMPTY, EMPTY, EMPTY, EMPTY, {}))
+        self._streams.setdefault(stream, _Stream(0, EMPTY, EMPTY, EMPTY, EMPTY, {}, EMPTY))
 
-    def stored(self, stream: str, seq: int) -> None:
+    def stored(self, stream: str, seq: int, *, urgent: bool = False) -> None:
         """Batch `seq` is durable on disk. Sequence numbers come without gaps."""
         state = self._streams[stream]
+        if urgent:
+            state.urgent = state.urgent | RangeSet([(seq, seq)])
         state.held = state.held | RangeSet([(seq, seq)])
         state.next = max(state.next, seq + 1)
 
@@ -180,6 +241,7 @@ class Delivery:
         """`seqs` left the disk to make room. What of it was not settled is lost now, and is returned."""
         state = self._streams[stream]
         state.held = state.held - seqs
+        state.urgent = state.urgent - seqs
         state.evicted = state.evicted | seqs
         lost = seqs - state.settled - state.done - state.doubted - state.all_lost
         self._declare(state, lost, CAUSE_EVICTED)
@@ -197,30 +259,35 @@ class Delivery:
         self._declare(state, lost, CAUSE_DAMAGED)
 
     def plan(self, now_s: float, *, limit: int, fresh: int = 4) -> Plan:
-        """Choose up to `limit` batches: up to `fresh` of the newest first, then the backlog from its beginning."""
-        oldest = list(islice(self._due(now_s), limit + 1))
-        newest = list(islice(self._due(now_s, newest_first=True), fresh)) if len(oldest) > limit else []
-        chosen = dict.fromkeys(chain(newest, oldest))
-        claims = tuple(self._claim(name, state) for name, state in self._streams.items() if self._owed(state))
-        return Plan(batches=tuple(islice(chosen, limit)), claims=claims)
+        """Choose up to `limit` batches: the urgent ones first, then the others.
+
+        Of either, where not all can go, up to `fresh` of the newest go before the oldest.
+        """
+        ready = {name: state.ready(now_s) for name, state in self._streams.items() if state.pending}
+        urgent = {name: seqs & self._streams[name].urgent for name, seqs in ready.items()}
+        others = {name: seqs - urgent[name] for name, seqs in ready.items()}
+        chosen = _pick(urgent, limit, fresh)
+        chosen += _pick(others, limit - len(chosen), fresh)
+        claims = tuple(self._claim(name, state) for name, state in self._streams.items() if state.is_owed)
+        return Plan(batches=tuple(chosen), claims=claims)
 
     def seconds_until_due(self, now_s: float) -> float | None:
-        """How long until a batch is to be sent (again); 0 if one is due, None if nothing is waiting for that."""
+        """How long until a batch is to be sent (again), or may be; 0 if one is due, None if none waits for that."""
         waits: list[float] = []
         for state in self._streams.values():
-            pending = state.pending
-            sent = [seq for seq in state.sent if seq in pending]
-            if len(sent) < len(pending) or any(state.sent[seq].bus != self._bus for seq in sent):
+            if not state.pending:
+                continue
+            if state.ready(now_s):
                 return 0.0
-            waits += (max(self._wait_s(state, seq) - (now_s - state.sent[seq].at_s), 0.0) for seq in sent)
+            if (at_s := state.next_attempt_s()) is not None:
+                waits.append(at_s - now_s)
         return min(waits, default=None)
 
     def replied(self, plan: Plan, reply: Reply, now_s: float) -> Outcome:
         """Take the reply to the request that carried `plan`."""
         self._take_epoch(reply)
-        self._bus = reply.bus if reply.bus is not None else self._bus
-        for reference in reply.accepted:
-            self._accept(reference.stream, reference.seq, reply.bus, now_s)
+        self._take_bus(reply)
+        self._accept(reply, now_s)
         rejected = tuple(self._reject(plan, reply))
         done: dict[str, RangeSet] = {}
         reopened: dict[str, RangeSet] = {}
@@ -239,26 +306,6 @@ class Delivery:
             forgotten=tuple(self._forget()),
         )
 
-    def _due(self, now_s: float, *, newest_first: bool = False) -> Iterator[Key]:
-        streams = self._streams.items()
-        for name, state in reversed(streams) if newest_first else streams:
-            pending = state.pending
-            for seq in pending.numbers_down() if newest_first else pending.numbers():
-                sent = state.sent.get(seq)
-                if sent is None or sent.bus != self._bus or now_s - sent.at_s >= self._wait_s(state, seq):
-                    yield (name, seq)
-
-    def _wait_s(self, state: _Stream, seq: int) -> float:
-        sent = state.sent[seq]
-        base = MISSING_RESEND_S if seq < state.settled.head else BEYOND_RESEND_S
-        return float(min(base * 2 ** min(sent.attempts - 1, 20), RESEND_LIMIT_S))
-
-    def _owed(self, state: _Stream) -> bool:
-        """Whether the stream must be named: something of it is not settled, or may not be."""
-        if state.known:
-            return not state.is_settled
-        return bool(state.held - state.done or state.all_lost or state.gone - state.evicted)
-
     def _claim(self, name: str, state: _Stream) -> StreamClaim:
         lost: list[LostRange] = sorted(
             (low, high, cause) for cause, ranges in state.lost.items() for low, high in (ranges - state.settled).ranges
@@ -275,10 +322,27 @@ class Delivery:
             state.done = state.settled = EMPTY
             state.known = False
 
-    def _accept(self, name: str, seq: int, bus: str | None, now_s: float) -> None:
-        if (state := self._streams.get(name)) is not None:
-            attempts = state.sent[seq].attempts if seq in state.sent else 0
-            state.sent[seq] = _Sent(bus, now_s, attempts + 1)
+    def _take_bus(self, reply: Reply) -> None:
+        """A new bus never heard of what was accepted before: nothing waits any longer."""
+        if reply.bus is None or reply.bus == self._bus:
+            return
+        self._bus = reply.bus
+        for state in self._streams.values():
+            state.waiting = EMPTY
+            state.attempts.clear()
+
+    def _accept(self, reply: Reply, now_s: float) -> None:
+        accepted: dict[str, list[int]] = {}
+        for reference in reply.accepted:
+            if reference.stream in self._streams:
+                accepted.setdefault(reference.stream, []).append(reference.seq)
+        for name, seqs in accepted.items():
+            state = self._streams[name]
+            for seq in seqs:
+                attempts = state.sent[seq].attempts if seq in state.sent else 0
+                state.sent[seq] = _Sent(now_s, attempts + 1)
+                heappush(state.attempts, (now_s + state.wait_s(seq), seq))
+            state.waiting = state.waiting | RangeSet.of(seqs)
 
     def _reject(self, plan: Plan, reply: Reply) -> Iterator[tuple[str, int, str]]:
         for refused in reply.rejected:
@@ -295,13 +359,19 @@ class Delivery:
     def _settle(self, state: _Stream, settled: RangeSet) -> tuple[RangeSet, RangeSet]:
         """Take the cloud's view of a stream; returns what became done, and what no longer is."""
         state.known = True
+        head, news = state.settled.head, settled - state.settled
         state.settled = state.settled | settled
         reopened = state.doubted - state.settled
         done = (state.held & state.settled) - state.done - state.doubted
         state.done = state.held & state.settled
         state.doubted = EMPTY
-        for seq in [seq for seq in state.sent if seq in state.settled]:
-            del state.sent[seq]
+        state.waiting = state.waiting - state.settled
+        gone = news.numbers() if len(news) < len(state.sent) else [seq for seq in state.sent if seq in state.settled]
+        for seq in gone:
+            state.sent.pop(seq, None)
+        before = RangeSet([(0, head - 1)]) if head > 0 else EMPTY
+        for seq in (state.waiting.below(state.settled.head) - before).numbers():  # they wait shorter from now on
+            heappush(state.attempts, (state.sent[seq].at_s + state.wait_s(seq), seq))
         return done, reopened
 
     def _declare_gone(self, state: _Stream) -> Iterator[tuple[RangeSet, str]]:
@@ -327,3 +397,13 @@ class Delivery:
     def _declare(state: _Stream, ranges: RangeSet, cause: str) -> None:
         if ranges:
             state.lost[cause] = state.lost.get(cause, EMPTY) | ranges
+
+
+def _pick(ready: Mapping[str, RangeSet], limit: int, fresh: int) -> list[Key]:
+    """Up to `limit`, from the oldest; but where that is not all, up to `fresh` of the newest before them."""
+    keys = ((name, seq) for name, seqs in ready.items() for seq in seqs.numbers())
+    oldest = list(islice(keys, limit + 1))
+    if len(oldest) <= limit:
+        return oldest
+    down = ((name, seq) for name, seqs in reversed(list(ready.items())) for seq in seqs.numbers_down())
+    return list(islice(dict.fromkeys(chain(islice(down, fresh), oldest)), limit))
