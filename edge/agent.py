@@ -13,7 +13,6 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Final
 
-import aiohttp
 import structlog
 
 from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
@@ -23,7 +22,7 @@ from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.uplink_way import open_transport
 
 TICK_S: Final = 0.05
 STATUS_S: Final = 60.0
@@ -40,8 +39,7 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
     async with AsyncExitStack() as opened:
         for bus in plan.buses:
             await opened.enter_async_context(bus.source)
-        session = await opened.enter_async_context(aiohttp.ClientSession())
-        transport = HttpTransport(session, url=config.uplink.url, token=lambda: read_token(config))
+        transport = await opened.enter_async_context(open_transport(config))
         spool = Spool.open(
             config.spool.path,
             vehicle=config.vehicle,

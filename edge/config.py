@@ -16,6 +16,8 @@ from edge.frame_source import REPLAY
 from edge.sampler import SamplingPolicy, SamplingRule
 from wire.names import VEHICLE_PATTERN
 
+HTTP = ("http://", "https://")
+MQTT = ("mqtt://", "mqtts://")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -150,11 +152,24 @@ class UplinkSettings(_Section):
 
     url: str
     token_file: Path
+    ca_file: Path | None = None  # instead of the system's authorities
+    cert_file: Path | None = None  # a client certificate, for a server that asks for one
+    key_file: Path | None = None  # where the key is not in cert_file
+
+    @property
+    def is_mqtt(self) -> bool:
+        return self.url.startswith(MQTT)
 
     @model_validator(mode="after")
-    def _speaks_http(self) -> Self:
-        if not self.url.startswith(("http://", "https://")) or not _is_address(self.url):
-            raise ValueError(f"url {self.url!r} is not an address to send to; write https://host:8081")
+    def _can_be_reached(self) -> Self:
+        if not self.url.startswith((*HTTP, *MQTT)) or not _is_address(self.url):
+            raise ValueError(
+                f"url {self.url!r} is not an address to send to; write https://host:8081 or mqtts://broker:8883"
+            )
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file belongs to cert_file: name the certificate, too")
+        if not self.url.startswith(("https", "mqtts")) and (self.ca_file or self.cert_file):
+            raise ValueError("certificates are of no use without TLS; write https:// or mqtts://")
         return self
 
 
@@ -210,9 +225,14 @@ def _resolve(config: EdgeConfig, folder: Path) -> EdgeConfig:
         update={
             "can": tuple(_resolve_bus(bus, folder) for bus in config.can),
             "spool": config.spool.model_copy(update={"path": folder / config.spool.path}),
-            "uplink": config.uplink.model_copy(update={"token_file": folder / config.uplink.token_file}),
+            "uplink": _resolve_uplink(config.uplink, folder),
         }
     )
+
+
+def _resolve_uplink(uplink: UplinkSettings, folder: Path) -> UplinkSettings:
+    names = uplink.model_dump(include={"token_file", "ca_file", "cert_file", "key_file"}, exclude_none=True)
+    return uplink.model_copy(update={key: folder / name for key, name in names.items()})
 
 
 def _resolve_bus(bus: CanSettings, folder: Path) -> CanSettings:

@@ -1,5 +1,6 @@
 """The agent's file: what it means, and what is said when it is wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,9 @@ def test_fixes_from_signals(write) -> None:
         (WHOLE.replace("deadband", "dead_band"), "unknown key 'sampling.dead_band'; did you mean 'deadband'?"),
         (WHOLE.replace("every", "evry"), "unknown key 'sampling.rule.0.evry'; did you mean 'every'?"),
         (WHOLE.replace('channel = "can0"', 'chanel = "can0"'), "can.0: unknown key 'chanel'; did you mean 'channel'?"),
-        (MINIMAL.replace("http:", "mqtts:"), "is not an address to send to"),
+        (MINIMAL.replace("http:", "ftp:"), "is not an address to send to"),
+        (MINIMAL + 'key_file = "key.pem"', "uplink: key_file belongs to cert_file"),
+        (MINIMAL + 'ca_file = "ca.pem"', "uplink: certificates are of no use without TLS"),
         (MINIMAL.replace('"v1"', '"no spaces"'), "vehicle: "),
         (MINIMAL.replace('token_file = "token"', ""), "'uplink.token_file' is missing"),
         (MINIMAL.replace('device = "gpsd://localhost:2947"', "baud = 9600"), "gps: give either device"),
@@ -148,3 +151,16 @@ def test_config_is_frozen(write) -> None:
     config: EdgeConfig = load_edge_config(write(MINIMAL))
     with pytest.raises(ValueError, match="frozen"):
         config.vehicle = "other"
+
+
+@pytest.mark.parametrize("url", ["mqtt://localhost", "mqtts://broker:8883"])
+def test_one_line_switches_to_mqtt(write: Callable[[str], Path], url: str) -> None:
+    assert load_edge_config(write(MINIMAL.replace("http://localhost:8081", url))).uplink.is_mqtt
+
+
+def test_certificates_are_relative_to_the_file(write: Callable[[str], Path], tmp_path: Path) -> None:
+    names = 'ca_file = "ca.pem"\ncert_file = "me.pem"\nkey_file = "key.pem"'
+    uplink = load_edge_config(write(MINIMAL.replace("http:", "mqtts:") + names)).uplink
+    assert (uplink.ca_file, uplink.cert_file, uplink.key_file) == tuple(
+        tmp_path / name for name in ("ca.pem", "me.pem", "key.pem")
+    )
