@@ -169,10 +169,20 @@ class _Pacer:
 
 
 def _open(path: Path, channel: str) -> Iterable[Frame]:
-    if is_drive(path):
-        drive = load_drive(path)
-        return list(drive_frames(drive, drive_database(drive, path), channel=channel))
-    return open_recording(path)
+    return _DriveFrames(path, channel) if is_drive(path) else open_recording(path)
+
+
+class _DriveFrames:
+    """A drive's frames, made while it is played: a day has millions. Raises DriveError for what cannot be played."""
+
+    def __init__(self, path: Path, channel: str) -> None:
+        self._drive = load_drive(path)
+        self._database = drive_database(self._drive, path)
+        self._channel = channel
+        next(iter(self), None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return drive_frames(self._drive, self._database, channel=self._channel)
 
 
 def _take(frames: Iterator[Frame]) -> list[Frame]:

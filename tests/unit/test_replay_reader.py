@@ -1,4 +1,6 @@
 import itertools
+import json
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +117,22 @@ async def test_a_drive_is_played_as_frames_of_its_database(tmp_path: Path) -> No
         frames = [frame async for batch in reader for frame in batch]
     assert frames
     assert {frame.channel for frame in frames} == {"pt"}
+
+
+async def test_an_endless_drive_is_made_while_it_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "drive.json"
+    signals = {"EngineData.EngineSpeed": {"t": [0], "v": [800]}}
+    path.write_text(json.dumps({"format": "fleetwire-drive", "version": 1, "duration": 1e12, "signals": signals}))
+    async with open_bus(_settings(str(path))) as reader, aclosing(aiter(reader)) as batches:
+        assert len(await anext(batches)) > 0
+
+
+async def test_a_drive_that_its_database_does_not_know_is_an_error_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "drive.json"
+    path.write_text('{"format": "fleetwire-drive", "version": 1, "signals": {"No.Such": {"t": [0], "v": [1]}}}')
+    with pytest.raises(DriveError, match="none of the drive's signals"):
+        async with open_bus(_settings(str(path))):
+            pass
 
 
 @pytest.mark.parametrize(("name", "error"), [("none.log", RecordingError), ("none.json", DriveError)])
