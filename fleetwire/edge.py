@@ -1,21 +1,24 @@
 """fleetwire edge: the agent in the vehicle."""
 
 import asyncio
+import json
 import logging
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 import structlog
 
 from edge.agent import run_agent
-from edge.agent_plan import plan_agent, read_token
+from edge.check import LISTEN_S, check_all
 from edge.config import EdgeConfig, load_edge_config
 from edge.enrol import enrol
 from edge.errors import EdgeError
+from edge.finding import Finding
 
 EXAMPLE = """\
 \b
@@ -69,21 +72,29 @@ def run(config_path: Path, exit_when_settled: bool) -> None:
         asyncio.run(_run(load_edge_config(config_path), exit_when_settled=exit_when_settled))
 
 
-@edge.command(short_help="Check the settings without opening a bus.")
+@edge.command(short_help="Try bus, databases, GPS, clock, disk and uplink.")
 @config_option
-def check(config_path: Path) -> None:
-    """Check the settings, the databases and the token file, and say what would be read. Opens no bus."""
-    _set_up_logging()
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 3600), default=LISTEN_S, show_default=True, help="How long to listen."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: ok, and findings with what, level, found, advice.")
+def check(config_path: Path, seconds: float, as_json: bool) -> None:
+    """Try everything that the agent needs, and say what to do about what is wrong. Nothing is stored or sent.
+
+    Each bus is listened to, and what comes is held against its databases: unknown and unseen messages, values out of
+    range, cycle times. Then GPS, the clock, the disk and the uplink. FIX is a problem, and makes the exit status 1; a
+    note may be as it should be. Stop the agent before: a serial port has one reader.
+    """
+    _set_up_logging(logging.ERROR)
     with _errors_in_a_line():
         config = load_edge_config(config_path)
-        plan = plan_agent(config)
-        read_token(config)
-        for bus, settings in zip(plan.buses, config.can, strict=True):
-            files = ", ".join(path.name for path in settings.dbc)
-            click.echo(f"{bus.source.name}: {settings.interface}, {len(bus.signal_names):,} signals in {files}")
-        if config.gps is not None:
-            click.echo(f"gps: {config.gps.device or 'from signals'}")
-        click.echo(f"{config.vehicle} → {config.uplink.url}, spool {config.spool.path}")
+        findings = asyncio.run(_check(config, seconds, show=not as_json))
+    problems = sum(finding.level == "problem" for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"ok": not problems, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        click.echo(f"\n{problems} to fix" if problems else "\nall is well")
+    sys.exit(min(problems, 1))
 
 
 @edge.command("enroll", short_help="Get this vehicle's own token for a one-time code.")
@@ -110,6 +121,22 @@ def enroll(code: str, url: str | None, config_path: Path) -> None:
     if done.config_changed:
         click.echo(f"{config_path} was completed")
     click.echo(f"next: fleetwire edge check --config {config_path}")
+
+
+async def _check(config: EdgeConfig, seconds: float, *, show: bool) -> list[Finding]:
+    findings = []
+    async for finding in check_all(config, listen_s=seconds):
+        findings.append(finding)
+        if show:
+            _show(finding)
+    return findings
+
+
+def _show(finding: Finding) -> None:
+    mark = {"ok": "ok  ", "note": "note", "problem": "FIX "}[finding.level]
+    click.echo(f"{mark} {finding.what:10} {finding.found}")
+    if finding.advice is not None:
+        click.echo(f"     {'':10} → {finding.advice}")
 
 
 async def _run(config: EdgeConfig, *, exit_when_settled: bool) -> None:
@@ -140,7 +167,7 @@ def _first(group: BaseException) -> BaseException:
     return group
 
 
-def _set_up_logging() -> None:
+def _set_up_logging(level: int = logging.INFO) -> None:
     """Events as key=value on stderr."""
     structlog.configure(
         processors=[
@@ -149,6 +176,6 @@ def _set_up_logging() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
