@@ -91,8 +91,14 @@ def open_bus(bus: BusSettings, filters: Sequence[dict[str, int | bool]] = ()) ->
         return ReplayReader(
             paths, name=bus.name or paths[0].name, speed=bus.speed, loop=bus.loop, log_channel=source_channel
         )
+    from can.interfaces import BACKENDS
+
     from edge.can_reader import CanReader
 
+    if bus.interface not in BACKENDS:
+        near = get_close_matches(bus.interface, [REPLAY, *BACKENDS], n=1, cutoff=0.0)[0]
+        problem = f"python-can has no interface {bus.interface!r}; did you mean {near!r}?"
+        raise ReaderError(bus.name or channels[0], problem)
     if len(channels) != 1:
         raise ReaderError(bus.name or channels[0], "one channel a bus: give each its own [[can]]")
     return CanReader(

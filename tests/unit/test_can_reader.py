@@ -12,8 +12,9 @@ import can
 import pytest
 
 from edge.can_reader import CanReader
+from edge.config import CanSettings
 from edge.frame import Frame
-from edge.frame_source import ReaderError
+from edge.frame_source import ReaderError, open_bus
 
 LIMIT_S = 20
 HAS_VCAN = Path("/sys/class/net/vcan0").exists()
@@ -120,6 +121,12 @@ async def test_settings_that_can_never_work_are_an_error(interface: str, channel
     with pytest.raises(ReaderError, match=f"CAN bus pt: python-can cannot open {interface}"):
         async with CanReader(interface, channel, name="pt"):
             pass
+
+
+def test_misspelt_interface_is_refused_before_anything_is_opened() -> None:
+    bus = CanSettings(interface="socketcn", channel="can0", name="pt")
+    with pytest.raises(ReaderError, match="CAN bus pt: python-can has no interface 'socketcn'; did you mean 'socketc"):
+        open_bus(bus)
 
 
 async def test_frames_come_through_udp_multicast_from_another_process() -> None:
