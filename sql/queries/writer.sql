@@ -2,6 +2,12 @@
 -- Which state of the database this is; ids that are known of another one are worth nothing.
 SELECT database_epoch();
 
+-- name: end_blockers
+-- Ends those of our own transactions that hold what backend $1 waits for; no migration, nobody's psql.
+SELECT a.pid, pg_terminate_backend(a.pid) AS ended
+FROM unnest(pg_blocking_pids($1)) AS b (pid) JOIN pg_stat_activity a USING (pid)
+WHERE a.application_name IN ('fleetwire-writer', 'fleetwire-ingest');
+
 -- name: vehicles_by_ident
 -- Ids of vehicles that the writer meets for the first time.
 SELECT ident, id, fleet_id FROM vehicles WHERE ident = ANY ($1::text[]);

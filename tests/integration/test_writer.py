@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
 from cloud.bus import Bus
 from cloud.bus_entries import batch_item, claims_item
+from cloud.database import make_pool
 from cloud.errors import DatabaseError
+from cloud.facts import facts_of
 from cloud.migrations import migrate
+from cloud.store import Arrival, Store
 from cloud.writer import process
 from tests.private_services import PrivateRedis, PrivateServices
 from tests.running import T0_MS, add_vehicle, eventually, fetch, make_batch, running_writer, settings
@@ -259,6 +263,25 @@ async def test_two_writers_at_once_store_everything_once(
                 await queue(bus, [make_batch(seq, stream) for seq in range(start, start + 10)])
         await drained(bus)
     assert await counts(registered) == (1200, 1200)
+
+
+async def test_transaction_of_a_stopped_writer_does_not_hold_up_the_next(registered: str, stream: str) -> None:
+    arrival = Arrival("truck-1", stream, 0, facts_of(make_batch(0, stream)))
+    stopped = await asyncpg.connect(registered, server_settings={"application_name": "fleetwire-writer"})
+    foreign = await asyncpg.connect(registered, server_settings={"application_name": "psql"})
+    for connection, table in ((stopped, "ledger"), (foreign, "samples")):
+        await connection.execute(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE")
+    async with make_pool(registered, size=2, name="writer") as pool, asyncio.timeout(30):
+        storing = asyncio.create_task(Store(pool, blocked_s=0.1).commit([arrival]))
+        await eventually(lambda: _has_ended(stopped))
+        assert not storing.done()
+        await foreign.execute("COMMIT")
+        assert (await storing).batches == 1
+    await foreign.close()
+
+
+async def _has_ended(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    return connection.is_closed()
 
 
 async def test_stopped_writer_has_committed_what_it_read(
