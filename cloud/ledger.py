@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from wire.envelope import Settled, StreamClaim
 from wire.ranges import EMPTY, RangeSet
@@ -33,6 +34,10 @@ class StreamLedger:
     def view(self, stream: str) -> Settled:
         """The settled state as the reply carries it."""
         return Settled.describe(stream, self.settled)
+
+    def has(self, seq: int) -> bool:
+        """Whether the content of `seq` is stored, as a dead letter or as what it is."""
+        return seq in self.received or seq in self.dead
 
     def fresh(self, seqs: Iterable[int]) -> RangeSet:
         """Those of `seqs` whose content is not stored yet: neither received nor a dead letter."""
@@ -63,4 +68,10 @@ class StreamLedger:
 
     def is_news(self, claim: StreamClaim) -> bool:
         """Whether `claim` would change anything, so that repeating it costs nothing."""
+        if not claim.lost:
+            return claim.next > self.next
         return self.declare(claim) != self
+
+
+EMPTY_LEDGER: Final = StreamLedger()
+"""Of a stream that the database does not know."""

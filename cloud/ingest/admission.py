@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cloud.errors import CloudError
-from cloud.ledger import StreamLedger
+from cloud.ingest.reading import Taken
+from cloud.ledger import EMPTY_LEDGER, StreamLedger
 from wire.codec import CodecError, decode_batch
 from wire.envelope import Rejected, StreamClaim
 from wire.model import Batch
 from wire.names import STREAM_PATTERN
+from wire.ranges import RangeSet
 
 
 class ForeignVehicle(CloudError):
@@ -54,7 +56,21 @@ def admit(batches: Iterable[Any], vehicle: str) -> Admission:
 
 def news(claims: Iterable[StreamClaim], ledgers: Mapping[str, StreamLedger]) -> tuple[StreamClaim, ...]:
     """Those claims that would change the ledger. A repeated declaration costs no entry in the stream."""
-    return tuple(claim for claim in claims if ledgers.get(claim.stream, StreamLedger()).is_news(claim))
+    return tuple(claim for claim in claims if ledgers.get(claim.stream, EMPTY_LEDGER).is_news(claim))
+
+
+def unsaid(
+    claims: Iterable[StreamClaim], taken: Sequence[Taken], ledgers: Mapping[str, StreamLedger]
+) -> list[StreamClaim]:
+    """Those claims of which storing `taken`, which came with them, does not tell the ledger all."""
+    return [claim for claim in claims if not _is_said_by(claim, taken, ledgers)]
+
+
+def _is_said_by(claim: StreamClaim, taken: Iterable[Taken], ledgers: Mapping[str, StreamLedger]) -> bool:
+    seqs = [one.seq for one in taken if one.stream == claim.stream]
+    if not claim.lost:
+        return claim.next <= max(seqs, default=-1) + 1
+    return bool(seqs) and not ledgers.get(claim.stream, EMPTY_LEDGER).store(RangeSet.of(seqs)).is_news(claim)
 
 
 def _reject(index: int, value: Any, problem: str) -> Rejected:

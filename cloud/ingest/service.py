@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import asyncpg
 import structlog
-from pydantic_core import to_json
 
 from cloud.accounts import Device
 from cloud.bus import Admitted
@@ -20,16 +18,17 @@ from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.flat_events import read_events
 from cloud.ingest.ledgers import LedgerReader, LedgerView
 from cloud.ingest.metrics import IngestMetrics
+from cloud.ingest.reading import Reading, Taken
+from cloud.ingest.reply import reply_json
+from cloud.ingest.requests import read_request
 from cloud.ingest.retry import try_again
-from cloud.ingest.storable import problem_of
-from cloud.ledger import StreamLedger
+from cloud.ledger import EMPTY_LEDGER, StreamLedger
 from cloud.problem import Problem
 from cloud.store import Store
-from wire.envelope import BatchRef, Rejected, Reply, Request, StreamClaim
-from wire.model import Batch
+from wire.envelope import StreamClaim
 from wire.names import shard_of
-from wire.ranges import RangeSet
 
+_NOTHING: Final[Mapping[str, StreamLedger]] = {}
 log = structlog.get_logger()
 
 
@@ -37,14 +36,6 @@ class Queue(Protocol):
     async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted: ...
     async def bus_id(self, shard: int) -> str: ...
     async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None: ...
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """A batch that may be stored, and its JSON."""
-
-    batch: Batch
-    body: bytes
 
 
 class Ingest:
@@ -66,25 +57,25 @@ class Ingest:
         self._shards = shards
         self._epoch: str | None = None
 
-    async def take_batches(self, device: Device, request: Request) -> Reply:
-        """Raises Problem 403 or 503; then nothing is taken."""
-        taken, rejected = judge(request.batches, device.vehicle)
-        named = {claim.stream for claim in request.streams} | {one.batch.stream for one in taken}
-        view = await self._ledgers.read(device.vehicle_id, named)
+    async def take_batches(self, device: Device, plain: bytes) -> bytes:
+        """A request's JSON to the reply's. Raises Problem 400, 403, 422 or 503; then nothing is taken."""
+        reading = read_request(plain, device.vehicle)
+        taken = reading.taken
+        streams = {claim.stream for claim in reading.claims} | {one.stream for one in taken}
+        view = await self._ledgers.read(device.vehicle_id, streams)
         self._watch_epoch(view)
-        known = view.streams if view else {}
-        news = [claim for claim in admission.news(request.streams, known) if not _is_said_by(claim, taken, known)]
-        bus_id = await self._queue(device.vehicle, [one for one in taken if _is_new(one.batch, known)], news)
-        self._count(taken, rejected)
-        return Reply(
-            accepted=tuple(BatchRef(stream=one.batch.stream, seq=one.batch.seq) for one in taken),
-            rejected=rejected,
-            settled=tuple(known.get(s, StreamLedger()).view(s) for s in sorted(named)) if view else (),
+        known = view.streams if view else _NOTHING
+        fresh = [one for one in taken if not known.get(one.stream, EMPTY_LEDGER).has(one.seq)]
+        news = admission.unsaid(admission.news(reading.claims, known), taken, known)
+        bus_id = await self._queue(device.vehicle, fresh, news)
+        self._count(reading)
+        catalogs = {one.catalog for one in taken if one.catalog}
+        return reply_json(
+            reading,
+            {stream: known.get(stream, EMPTY_LEDGER).settled for stream in sorted(streams)} if view else {},
             bus=bus_id,
             epoch=view.epoch if view else None,
-            catalogs=await self._catalogs.lacking(
-                device.fleet_id, (one.batch.catalog for one in taken if one.batch.catalog)
-            ),
+            catalogs=await self._catalogs.lacking(device.fleet_id, catalogs) if catalogs else (),
         )
 
     async def put_catalog(self, device: Device, hash: str, body: bytes) -> None:
@@ -108,7 +99,7 @@ class Ingest:
             await self._publish(device.vehicle, [event.batch.model_dump_json().encode() for event in events])
         return {"stored": stored, "repeated": len(events) - stored}
 
-    async def _queue(self, vehicle: str, taken: Sequence[_Taken], news: Sequence[StreamClaim]) -> str | None:
+    async def _queue(self, vehicle: str, taken: Sequence[Taken], news: Sequence[StreamClaim]) -> str | None:
         """The bus id; None when there was nothing to queue and Redis is down."""
         shard = shard_of(vehicle, self._shards)
         if not taken and not news:
@@ -116,7 +107,7 @@ class Ingest:
                 return await self._bus.bus_id(shard)
             except (BusDown, BusFull):
                 return None
-        items = [batch_item(vehicle, one.batch.stream, one.batch.seq, one.body) for one in taken]
+        items = [batch_item(vehicle, one.stream, one.seq, one.body) for one in taken]
         try:
             admitted = await self._bus.admit(shard, items, claims_item(vehicle, news) if news else None)
         except BusFull as error:
@@ -124,7 +115,8 @@ class Ingest:
         except BusDown as error:
             log.warning("not queued", problem=str(error))
             raise try_again("the queue does not answer") from error
-        self._metrics.repeated.inc(len(taken) - sum(admitted.queued))
+        if repeated := admitted.queued.count(False):
+            self._metrics.repeated.inc(repeated)
         return admitted.bus_id
 
     async def _publish(self, vehicle: str, bodies: Sequence[bytes]) -> None:
@@ -142,35 +134,8 @@ class Ingest:
             self._epoch = view.epoch
             self._catalogs.forget()
 
-    def _count(self, taken: Sequence[_Taken], rejected: Sequence[Rejected]) -> None:
-        self._metrics.accepted.inc(len(taken))
-        self._metrics.rejected.inc(len(rejected))
-        self._metrics.samples.inc(sum(one.batch.sample_count for one in taken))
-
-
-def judge(batches: Sequence[Any], vehicle: str) -> tuple[list[_Taken], tuple[Rejected, ...]]:
-    """Each batch by itself. Raises Problem 403 for a batch of another vehicle."""
-    try:
-        judged = admission.admit(batches, vehicle)
-    except admission.ForeignVehicle as error:
-        raise Problem(403, str(error)) from error
-    taken, rejected = [], list(judged.rejected)
-    for batch, index in zip(judged.admitted, judged.indices, strict=True):
-        body = to_json(batches[index])
-        if problem := problem_of(batch, body):
-            rejected.append(Rejected(index=index, problem=problem, stream=batch.stream, seq=batch.seq))
-        else:
-            taken.append(_Taken(batch, body))
-    return taken, tuple(sorted(rejected, key=lambda one: one.index))
-
-
-def _is_said_by(claim: StreamClaim, taken: Iterable[_Taken], known: Mapping[str, StreamLedger]) -> bool:
-    """Whether storing a batch of the same request tells the ledger all that the claim does."""
-    seqs = RangeSet.of(one.batch.seq for one in taken if one.batch.stream == claim.stream)
-    return bool(seqs) and not known.get(claim.stream, StreamLedger()).store(seqs).is_news(claim)
-
-
-def _is_new(batch: Batch, known: Mapping[str, StreamLedger]) -> bool:
-    """Whether its content is not stored yet; what was declared lost and comes after all is."""
-    ledger = known.get(batch.stream)
-    return ledger is None or bool(ledger.fresh([batch.seq]))
+    def _count(self, reading: Reading) -> None:
+        self._metrics.accepted.inc(len(reading.taken))
+        self._metrics.samples.inc(sum(one.samples for one in reading.taken))
+        if reading.rejected:
+            self._metrics.rejected.inc(len(reading.rejected))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cloud.ingest.body import content_encoding, unpack
 from cloud.ingest.flat_events import read_events
-from cloud.ingest.service import judge
+from cloud.ingest.requests import judge
 from cloud.problem import Problem
 
 LIMIT = 10_000
