@@ -7,11 +7,12 @@ from pathlib import Path
 from cloud.private_file import write_private
 
 NAME = "run.json"
+ADDRESSES = ("web", "ingest", "database_url", "redis_url", "mqtt_url")
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """Addresses are without a final slash; pids by process name, embedded services included."""
+    """Addresses as they were given; pids by process name, embedded services included."""
 
     web: str
     ingest: str
@@ -25,9 +26,11 @@ class RunFile:
 
 
 def write_run_file(home: Path, content: RunFile) -> Path:
-    """Whole or not at all, for the owner only."""
+    """Whole or not at all, for the owner only; addresses without a final slash, so that a path can be put behind."""
     path = home / NAME
-    write_private(path, {**asdict(content), "pids": dict(content.pids)})
+    values = asdict(content)
+    addresses = {name: values[name].rstrip("/") for name in ADDRESSES if values[name]}
+    write_private(path, {**values, **addresses, "pids": dict(content.pids)})
     return path
 
 
