@@ -43,7 +43,7 @@ class CodecError(ValueError):
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Parse strict JSON: no NaN, no Infinity. CodecError says what is wrong."""
+    """Parse strict JSON: no NaN, no Infinity, but 1e999 becomes one. CodecError says what is wrong."""
     try:
         return from_json(data, allow_inf_nan=False)
     except ValueError as error:
