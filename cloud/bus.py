@@ -2,6 +2,7 @@
 
 Keys of a shard NN, in one slot of a Redis Cluster by their braces: `tm:{NN}` the stream, `inflight:{NN}` what is in it
 by name, `bus:{NN}` an id that is gone when the rest is, `lease:{NN}` who writes it, `live:{NN}` the channel.
+Beside them `writers`: who lives among the writers, by the time until which that is believed.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ SILENCE_S: Final = 5.0
 DONE_AT_ONCE: Final = 2_000
 TOGETHER: Final = 128
 
+_WRITERS = "writers"
 _SCRIPTS = Path(__file__).parent / "bus_scripts"
 _BUSY = ("BUSY ", "LOADING ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "UNBLOCKED")
 
@@ -54,9 +56,9 @@ class Bus:
 
     async def __aenter__(self) -> Self:
         self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
-        self._admit, self._done, self._group, self._lease, self._release = (
+        self._admit, self._attend, self._done, self._group, self._lease, self._release = (
             self._redis.register_script((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8"))
-            for name in ("admit", "done", "group", "lease", "release")
+            for name in ("admit", "attend", "done", "group", "lease", "release")
         )
         return self
 
@@ -153,6 +155,14 @@ class Bus:
     async def release(self, shard: int, owner: str) -> None:
         """Gives a lease back; nothing happens where it is another's."""
         await self._ask(lambda: self._release([f"lease:{{{shard:02d}}}"], [owner]))
+
+    async def attend(self, owner: str, *, ttl_ms: int) -> int:
+        """Says that this writer lives; how many do."""
+        return int(await self._ask(lambda: self._attend([_WRITERS], [owner, ttl_ms])))
+
+    async def leave(self, owner: str) -> None:
+        """The opposite of attend."""
+        await self._ask(lambda: self._redis.zrem(_WRITERS, owner))
 
     async def backlog(self, shard: int) -> int:
         """How many entries a shard's stream holds."""

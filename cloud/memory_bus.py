@@ -37,6 +37,7 @@ class MemoryBus:
     def __init__(self, *, entries_bound: int = 100_000) -> None:
         self._entries_bound = entries_bound
         self._shards: dict[int, _Shard] = {}
+        self._writers: dict[str, float] = {}
         self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -120,6 +121,15 @@ class MemoryBus:
         if of.lease[0] == owner:
             of.lease = ("", 0.0)
 
+    async def attend(self, owner: str, *, ttl_ms: int) -> int:
+        now_s = asyncio.get_running_loop().time()
+        self._writers[owner] = now_s + ttl_ms / 1000
+        self._writers = {name: until_s for name, until_s in self._writers.items() if until_s >= now_s}
+        return len(self._writers)
+
+    async def leave(self, owner: str) -> None:
+        self._writers.pop(owner, None)
+
     async def backlog(self, shard: int) -> int:
         return len(self._shard(shard).queue.entries)
 
@@ -132,6 +142,7 @@ class MemoryBus:
 
     def wipe(self) -> None:
         """What FLUSHALL does."""
+        self._writers.clear()
         for of in self._shards.values():
             of.queue.wipe(secrets.token_hex(8))
             of.claims.clear()

@@ -7,6 +7,7 @@ under load groups grow to their full size by themselves.
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
@@ -56,13 +57,14 @@ class Writer:
         self._size = 0
         self._began_s = 0.0
         self._samples_per_entry = 100.0
+        self._in_hand: Counter[int] = Counter()
         self._recovered: set[int] = set()
         self._looked_back_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then commits what it has read."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._commit_all(stop), name="commit")
+            tasks.create_task(self._commit_all(), name="commit")
             while not stop.is_set():
                 try:
                     await self._read_once()
@@ -76,20 +78,23 @@ class Writer:
             await self._groups.put([])
 
     async def _read_once(self) -> None:
+        await self._leases.give_back(frozenset(shard for shard in self._leases.leaving if not self._in_hand[shard]))
         held = self._leases.held
         self._metrics.shards.set(len(held))
-        await self._look_back(held)
-        if not held:
+        if held:
+            await self._look_back(held)
+            await self._read(held)
+        else:
             await self._wait_for_leases()
-            return
+        if self._group and time.monotonic() - self._began_s >= self._group_age_s:
+            await self._hand_over()
+
+    async def _read(self, held: frozenset[int]) -> None:
         left_s = self._began_s + self._group_age_s - time.monotonic() if self._group else IDLE_MS / 1000
         block_ms = min(max(1, round(left_s * 1000)), IDLE_MS)
         found = await self._bus.read(sorted(held), count=self._entries(len(held)), block_ms=block_ms)
         await self._take(found)
-        now_s = time.monotonic()
-        if self._group and now_s - self._began_s >= self._group_age_s:
-            await self._hand_over()
-        if now_s - self._looked_back_s > (LOOK_BACK_S if found else LOOK_BACK_IDLE_S):
+        if time.monotonic() - self._looked_back_s > (LOOK_BACK_S if found else LOOK_BACK_IDLE_S):
             self._recovered.clear()
 
     async def _look_back(self, held: frozenset[int]) -> None:
@@ -109,6 +114,7 @@ class Writer:
             if not self._group:
                 self._began_s = time.monotonic()
             self._group.append(work)
+            self._in_hand[delivery.shard] += 1
             self._size += work.samples
             self._samples_per_entry += 0.05 * (work.samples - self._samples_per_entry)
             if self._size >= self._group_samples or len(self._group) >= ENTRIES_AT_MOST:
@@ -120,21 +126,25 @@ class Writer:
             await self._groups.put(self._group)
             self._group, self._size = [], 0
 
-    async def _commit_all(self, stop: asyncio.Event) -> None:
+    async def _commit_all(self) -> None:
         while group := await self._groups.get():
-            try:
-                await self._committer.commit(group)
-            except Stopped:
-                log.warning("stopped with batches not stored; they stay in Redis", batches=len(group))
-                continue
-            oldest_ms = min(work.delivery.received_ms for work in group)
-            self._metrics.age_seconds.observe(max(0.0, time.time() - oldest_ms / 1000))
-            try:
-                await self._bus.done(work.delivery for work in group)
-            except BusDown as error:
-                self._recovered.clear()
-                self._metrics.bus_errors.inc()
-                log.warning("stored, not yet removed from Redis", problem=str(error))
+            await self._finish(group)
+            self._in_hand.subtract(work.delivery.shard for work in group)
+
+    async def _finish(self, group: Sequence[Work]) -> None:
+        try:
+            await self._committer.commit(group)
+        except Stopped:
+            log.warning("stopped with batches not stored; they stay in Redis", batches=len(group))
+            return
+        oldest_ms = min(work.delivery.received_ms for work in group)
+        self._metrics.age_seconds.observe(max(0.0, time.time() - oldest_ms / 1000))
+        try:
+            await self._bus.done(work.delivery for work in group)
+        except BusDown as error:
+            self._recovered.clear()
+            self._metrics.bus_errors.inc()
+            log.warning("stored, not yet removed from Redis", problem=str(error))
 
     async def _wait_for_leases(self) -> None:
         self._leases.changed.clear()

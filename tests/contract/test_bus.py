@@ -174,6 +174,19 @@ async def test_lease_runs_out(subject: Subject) -> None:
             pass
 
 
+async def test_writers_are_counted_until_they_leave_or_fall_silent(subject: Subject) -> None:
+    assert await subject.bus.attend("a", ttl_ms=60_000) == 1
+    assert await subject.bus.attend("b", ttl_ms=60_000) == 2
+    assert await subject.bus.attend("a", ttl_ms=60_000) == 2
+    await subject.bus.leave("b")
+    assert await subject.bus.attend("c", ttl_ms=1) == 2
+    async with asyncio.timeout(5):
+        while await subject.bus.attend("a", ttl_ms=60_000) != 1:
+            pass
+    await subject.wipe()
+    assert await subject.bus.attend("b", ttl_ms=60_000) == 1
+
+
 async def test_live_subscription_begins_with_a_gap_and_then_hears_its_shards(subject: Subject) -> None:
     async with asyncio.timeout(10), aclosing(subject.bus.subscribe_live([1, 2])) as live:
         assert await anext(live) == Gap()
