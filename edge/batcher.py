@@ -45,6 +45,11 @@ class Draft:
     catalog: str | None = None
 
     @property
+    def priority(self) -> int:
+        """What is higher is sent first and evicted last: what happened goes before what was measured."""
+        return 1 if self.events else 0
+
+    @property
     def sample_count(self) -> int:
         """How many samples it carries, fixes and events not counted."""
         return sum(len(column.t_ms) for column in self.columns.values())

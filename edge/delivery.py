@@ -172,8 +172,8 @@ class _Stream:
 
     def _derive(self) -> None:
         """Once for each change: ranges never change in place, so the same ones give the same."""
-        parts = (self.next, self.known, self.held, self.done, self.settled, self.evicted, self.doubted)
-        parts += tuple(self.lost.values())
+        state = (self.next, self.known, self.held, self.done, self.settled, self.evicted, self.doubted)
+        parts = (*state, *self.lost.values())
         if parts == self._derived_from:
             return
         self._derived_from = parts

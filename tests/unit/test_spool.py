@@ -139,7 +139,10 @@ def test_damaged_file_is_set_aside_and_a_fresh_one_begun(
     fresh = open_spool()
     assert fresh.set_aside is not None
     assert fresh.set_aside.read_bytes() == damage
-    assert len(fresh.on_disk()) == 1
+    *saved, _ = fresh.on_disk()
+    assert fresh.repair is not None
+    assert fresh.repair.saved == sum(len(stream.held) for stream in saved)
+    assert [len(stream.held) for stream in saved] == ([39] if len(damage) > 100_000 else [])
     fresh.put([draft()])
     fresh.close()
     assert open_spool().set_aside is None
