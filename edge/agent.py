@@ -16,11 +16,13 @@ from typing import Final
 import structlog
 
 from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
+from edge.agent_status import StatusGatherer
 from edge.config import EdgeConfig
 from edge.gps import GpsReader
 from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.spool import Spool
+from edge.status_socket import serve_status
 from edge.uplink import Uplink
 from edge.uplink_way import open_transport
 
@@ -49,6 +51,8 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
         opened.callback(spool.close)
         outbox = Outbox(spool)
         uplink = Uplink(outbox, transport, token=lambda: read_token(config))
+        status = StatusGatherer(plan, outbox, uplink)
+        await opened.enter_async_context(serve_status(config.spool.path, status.gather))
         agent = Agent(plan, outbox, uplink)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled)

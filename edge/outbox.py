@@ -6,14 +6,15 @@ least as new as what the delivery believes, so a process that dies between the t
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, ParamSpec, TypeVar
 
 import zstandard
 
 from edge.batcher import Draft
-from edge.delivery import Delivery, Plan
+from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Delivery, Plan
 from edge.spool import Loaded, Spool, Stored
 from wire.envelope import Reply, StreamClaim
 from wire.ranges import RangeSet
@@ -33,6 +34,7 @@ class OutboxCounts:
     settled: int = 0
     evicted: int = 0
     lost: int = 0
+    lost_by_cause: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
     reopened: int = 0
 
@@ -70,10 +72,9 @@ class Outbox:
         """Whether everything that was ever stored is settled, as far as is known here."""
         return self._delivery.owes_nothing
 
-    @property
-    def used_bytes(self) -> int:
-        """How much of the disk the batches take; not to be asked while a `put` or an exchange is under way."""
-        return self._spool.used_bytes
+    async def ask(self, question: Callable[[Spool], T]) -> T:
+        """Look into the spool while nobody writes to it."""
+        return await self._on_disk(_nothing, question, self._spool)
 
     def seconds_until_due(self, now_s: float) -> float | None:
         """See `Delivery.seconds_until_due`."""
@@ -109,7 +110,8 @@ class Outbox:
         counts = self.counts
         counts.settled += _count(outcome.done.values())
         counts.reopened += _count(outcome.reopened.values())
-        counts.lost += _count(seqs for _, seqs, _ in outcome.lost)
+        for _, seqs, cause in outcome.lost:
+            self._count_loss(cause, len(seqs))
         counts.rejected += len(outcome.rejected)
         self._note_settled()
         return changes or bool(reply.accepted)
@@ -128,14 +130,18 @@ class Outbox:
             self._delivery.stored(stored.stream, seq)
         for stream, seqs in stored.evicted.items():
             self.counts.evicted += len(seqs)
-            self.counts.lost += len(self._delivery.evicted(stream, seqs))
+            self._count_loss(CAUSE_EVICTED, len(self._delivery.evicted(stream, seqs)))
         self.arrived.set()
         self._note_settled()
 
     def _loaded(self, result: tuple[Loaded, bytes]) -> None:
         for stream, seq in result[0].damaged:
             self._delivery.damaged(stream, RangeSet.of([seq]))
-            self.counts.lost += 1
+            self._count_loss(CAUSE_DAMAGED, 1)
+
+    def _count_loss(self, cause: str, batches: int) -> None:
+        self.counts.lost += batches
+        self.counts.lost_by_cause[cause] += batches
 
     def _note_settled(self) -> None:
         if self._delivery.owes_nothing:

@@ -43,6 +43,9 @@ class UplinkCounts:
     bytes: int = 0
     failures: int = 0
     refused: int = 0
+    last_reply_ms: int | None = None  # Unix ms
+    last_settled_ms: int | None = None
+    problem: str | None = None  # why the cloud takes nothing now; None while it does
 
 
 class Uplink:
@@ -85,6 +88,7 @@ class Uplink:
             await self._halve(shipment, now_s)
         elif answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             self.counts.refused += 1
+            self.counts.problem = f"credential refused ({answer.status}): {_text(answer)}"
             self._refused_token = self._present_token()
             wait_s = self._pacing.refused(now_s)
             advice = "put a good device token into the token file; 'fleetwire admin vehicle add' prints one"
@@ -93,6 +97,7 @@ class Uplink:
             )
         else:
             self.counts.failures += 1
+            self.counts.problem = f"{answer.status}: {_text(answer)}" if answer.status else _text(answer)
             wait_s = self._pacing.failed(now_s, retry_after_s=answer.retry_after_s)
             log.warning("uplink_failed", status=answer.status, problem=_text(answer), wait_s=round(wait_s, 1))
 
@@ -127,10 +132,15 @@ class Uplink:
 
     async def _take(self, shipment: Shipment, reply: Reply, now_s: float) -> None:
         self._refused_token = None
+        self.counts.problem = None
         self._most_batches = min(self._most_batches + 1, MOST_BATCHES)
         for refused in reply.rejected:
             log.error("batch_rejected", stream=refused.stream, seq=refused.seq, problem=refused.problem)
+        settled = self._outbox.counts.settled
         progress = await self._outbox.replied(shipment.plan, reply, now_s)
+        self.counts.last_reply_ms = time.time_ns() // 1_000_000
+        if self._outbox.counts.settled > settled:
+            self.counts.last_settled_ms = self.counts.last_reply_ms
         self._pacing.answered(now_s, progress=progress)
         for name in reply.catalogs:
             await self._send_catalog(name)

@@ -19,6 +19,11 @@ from edge.config import EdgeConfig, load_edge_config
 from edge.enrol import enrol
 from edge.errors import EdgeError
 from edge.finding import Finding
+from edge.status import AgentStatus
+from edge.status_socket import ask_status
+from fleetwire.edge_status import render
+
+RATE_S = 1.0
 
 EXAMPLE = """\
 \b
@@ -97,6 +102,19 @@ def check(config_path: Path, seconds: float, as_json: bool) -> None:
     sys.exit(min(problems, 1))
 
 
+@edge.command(short_help="What the running agent is doing.")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print the counts since its start as JSON.")
+def status(config_path: Path, as_json: bool) -> None:
+    """Ask the running agent: buses, fixes, samples, spool, uplink, and what was lost by which cause.
+
+    Looks twice, a second apart, to tell frames a second. Ask as the agent's own user or as root.
+    """
+    with _errors_in_a_line():
+        before, after = asyncio.run(_look_twice(load_edge_config(config_path), 0 if as_json else RATE_S))
+    click.echo(after.model_dump_json(indent=1) if as_json else "\n".join(render(before, after)))
+
+
 @edge.command("enroll", short_help="Get this vehicle's own token for a one-time code.")
 @click.argument("code")
 @click.option("--url", metavar="URL", help="The ingest address; without it, what [uplink] in the file says.")
@@ -121,6 +139,14 @@ def enroll(code: str, url: str | None, config_path: Path) -> None:
     if done.config_changed:
         click.echo(f"{config_path} was completed")
     click.echo(f"next: fleetwire edge check --config {config_path}")
+
+
+async def _look_twice(config: EdgeConfig, seconds: float) -> tuple[AgentStatus, AgentStatus]:
+    before = await ask_status(config.spool.path)
+    if not seconds:
+        return before, before
+    await asyncio.sleep(seconds)
+    return before, await ask_status(config.spool.path)
 
 
 async def _check(config: EdgeConfig, seconds: float, *, show: bool) -> list[Finding]:

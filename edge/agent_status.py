@@ -1,0 +1,101 @@
+"""Gather what the running parts of an agent know."""
+
+import os
+import time
+from typing import Final
+
+from edge.agent_plan import Bus, Plan
+from edge.outbox import Outbox
+from edge.spool import Spool
+from edge.status import AgentStatus, BusStatus, GpsStatus, SpoolStatus, UplinkStatus
+from edge.uplink import Uplink
+
+_DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite")
+
+
+class StatusGatherer:
+    """Looks when it is asked. The spool is looked at between two writes."""
+
+    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink) -> None:
+        self._plan = plan
+        self._outbox = outbox
+        self._uplink = uplink
+        self._started_ms = _wall_ms()
+
+    async def gather(self) -> AgentStatus:
+        """The state of now."""
+        plan, outbox = self._plan, self._outbox
+        used_bytes, oldest_ms = await outbox.ask(_look)
+        sampler = plan.pipeline.sampler
+        buses = tuple(_bus(bus) for bus in plan.buses)
+        config = plan.config
+        return AgentStatus(
+            vehicle=config.vehicle,
+            pid=os.getpid(),
+            started_ms=self._started_ms,
+            now_ms=_wall_ms(),
+            monotonic_ms=time.monotonic_ns() // 1_000_000,
+            buses=buses,
+            gps=None
+            if plan.gps is None or config.gps is None
+            else GpsStatus(
+                device=config.gps.device or "",
+                failures=plan.gps.counts.failures,
+                last_error=plan.gps.counts.last_error,
+            ),
+            fixes=plan.pipeline.fixes,
+            samples_seen=sampler.counts.seen,
+            samples_kept=sampler.counts.kept,
+            samples_waiting=sampler.waiting,
+            samples_dropped={cause: getattr(sampler.counts, cause) for cause in _DROPPED},
+            stored=outbox.counts.stored,
+            settled=outbox.counts.settled,
+            spool=SpoolStatus(
+                path=str(config.spool.path),
+                batches=outbox.unsettled,
+                bytes=used_bytes,
+                max_bytes=config.spool.max_bytes,
+                oldest_ms=oldest_ms,
+            ),
+            uplink=self._uplink_status(),
+            lost={**outbox.counts.lost_by_cause, "dropped_frames": sum(bus.dropped for bus in buses)},
+        )
+
+    def _uplink_status(self) -> UplinkStatus:
+        counts = self._uplink.counts
+        return UplinkStatus(
+            url=self._plan.config.uplink.url,
+            requests=counts.requests,
+            failures=counts.failures,
+            refused=counts.refused,
+            sent_bytes=counts.bytes,
+            last_reply_ms=counts.last_reply_ms,
+            last_settled_ms=counts.last_settled_ms,
+            problem=counts.problem,
+        )
+
+
+def _bus(bus: Bus) -> BusStatus:
+    counts = bus.source.counts
+    return BusStatus(
+        name=bus.source.name,
+        frames=counts.frames,
+        dropped=counts.dropped,
+        errors=counts.error,
+        remote=counts.remote,
+        restarts=counts.restarts,
+        last_error=counts.last_error,
+        faults={cause: count for cause, count in bus.decoder.counts.totals().items() if count},
+    )
+
+
+def _look(spool: Spool) -> tuple[int, int | None]:
+    """The bytes in use, and when the oldest batch that is not settled begins."""
+    for stream in spool.on_disk():
+        if owed := stream.held - stream.done:
+            return spool.used_bytes, spool.begins_ms((stream.stream, owed.ranges[0][0]))
+    return spool.used_bytes, None
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

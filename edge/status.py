@@ -1,0 +1,85 @@
+"""What a running agent says of itself."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class BusStatus(_Shape):
+    """Frames since the start. `faults` counts by cause what was not understood whole: unknown_id, too_short …"""
+
+    name: str
+    frames: int
+    dropped: int
+    errors: int
+    remote: int
+    restarts: int
+    last_error: str | None
+    faults: dict[str, int]
+
+
+class GpsStatus(_Shape):
+    """The receiver; `last_error` is why it was opened again."""
+
+    device: str
+    failures: int
+    last_error: str | None
+
+
+class SpoolStatus(_Shape):
+    """`batches` are not settled yet; the oldest of them begins at `oldest_ms` (Unix ms)."""
+
+    path: str
+    batches: int
+    bytes: int
+    max_bytes: int
+    oldest_ms: int | None
+
+
+class UplinkStatus(_Shape):
+    """`problem` is why the cloud does not take anything now, None while it does."""
+
+    url: str
+    requests: int
+    failures: int
+    refused: int
+    sent_bytes: int
+    last_reply_ms: int | None
+    last_settled_ms: int | None
+    problem: str | None
+
+
+class AgentStatus(_Shape):
+    """Counts since the start. samples_seen = kept + dropped + waiting; `dropped` by cause, as the sampling asks for it.
+
+    `lost` by cause: batches that the cloud never got (evicted, damaged, rejected), and frames that came too fast.
+    """
+
+    vehicle: str
+    pid: int
+    started_ms: int
+    now_ms: int
+    monotonic_ms: int
+    buses: tuple[BusStatus, ...]
+    gps: GpsStatus | None
+    fixes: int
+    samples_seen: int
+    samples_kept: int
+    samples_waiting: int
+    samples_dropped: dict[str, int]
+    stored: int
+    settled: int
+    spool: SpoolStatus
+    uplink: UplinkStatus
+    lost: dict[str, int]
+
+
+def frame_rates(before: AgentStatus, after: AgentStatus) -> dict[str, float]:
+    """Frames a second of each bus between two looks at one run of an agent; 0 for a bus that ended."""
+    seconds = (after.monotonic_ms - before.monotonic_ms) / 1000
+    earlier = {bus.name: bus.frames for bus in before.buses}
+    return {
+        bus.name: max(bus.frames - earlier.get(bus.name, 0), 0) / seconds if seconds > 0 else 0.0 for bus in after.buses
+    }

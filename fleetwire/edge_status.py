@@ -1,0 +1,59 @@
+"""A running agent's status as lines to read."""
+
+from collections.abc import Iterator, Mapping
+
+from edge.status import AgentStatus, SpoolStatus, UplinkStatus, frame_rates
+
+
+def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
+    """What it is doing between two looks, a line for each part."""
+    yield f"{after.vehicle}: running for {_span((after.now_ms - after.started_ms) / 1000)}, process {after.pid}"
+    rates = frame_rates(before, after)
+    for bus in after.buses:
+        parts = [f"{rates[bus.name]:,.0f} frames/s", f"{bus.frames:,} frames"]
+        parts += [f"{count:,} {name}" for name, count in _bus_counts(bus.dropped, bus.errors, bus.faults).items()]
+        if bus.restarts:
+            parts.append(f"opened again {bus.restarts} times, last for: {bus.last_error}")
+        yield f"bus {bus.name}: {', '.join(parts)}"
+    fixes = f"{after.fixes:,} fixes"
+    if after.gps is not None and after.gps.failures:
+        fixes += f", {after.gps.failures} failures of {after.gps.device}, last: {after.gps.last_error}"
+    yield f"gps: {fixes}"
+    dropped = ", ".join(f"{count:,} {cause}" for cause, count in after.samples_dropped.items() if count)
+    yield f"samples: {after.samples_kept:,} of {after.samples_seen:,} kept{f' ({dropped})' if dropped else ''}"
+    yield f"spool: {_spool(after.spool, after.now_ms)}"
+    yield f"uplink: {_uplink(after.uplink, after.now_ms)}; {after.settled:,} of {after.stored:,} batches settled"
+    lost = {cause: count for cause, count in after.lost.items() if count}
+    yield f"lost: {_listed(lost) if lost else 'nothing'}"
+
+
+def _bus_counts(dropped: int, errors: int, faults: Mapping[str, int]) -> dict[str, int]:
+    counts = {"dropped": dropped, "error frames": errors, **faults}
+    return {name.replace("_", " "): count for name, count in counts.items() if count}
+
+
+def _spool(spool: SpoolStatus, now_ms: int) -> str:
+    room = f"{spool.bytes / 1e6:,.1f} of {spool.max_bytes / 1e6:,.0f} MB"
+    if not spool.batches:
+        return f"all is settled, {room}"
+    oldest = "" if spool.oldest_ms is None else f", the oldest of {_span((now_ms - spool.oldest_ms) / 1000)} ago"
+    return f"{spool.batches:,} batches wait{oldest}, {room}"
+
+
+def _uplink(uplink: UplinkStatus, now_ms: int) -> str:
+    settled = uplink.last_settled_ms
+    told = "nothing settled yet" if settled is None else f"last settled {_span((now_ms - settled) / 1000)} ago"
+    counts = f"{uplink.requests:,} requests, {uplink.failures + uplink.refused:,} failed"
+    problem = "" if uplink.problem is None else f"; NOT TAKEN NOW: {uplink.problem}"
+    return f"{uplink.url}, {told}, {counts}{problem}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in counts.items())
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(seconds, 0):,.0f} s"
