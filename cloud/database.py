@@ -66,15 +66,18 @@ async def connect(database_url: str) -> "asyncpg.Connection[asyncpg.Record]":
         raise DatabaseError(f"PostgreSQL at {_without_password(database_url)}: {error}") from error
 
 
-def make_pool(database_url: str, *, size: int, name: str) -> "Pool":
-    """A pool that connects when it is first used, so that a process starts while the database is down."""
+def make_pool(database_url: str, *, size: int, name: str, **settings: str) -> "Pool":
+    """A pool that connects when it is first used, so that a process starts while the database is down.
+
+    `settings` are the server's, for these connections.
+    """
     return asyncpg.create_pool(
         database_url,
         min_size=0,
         max_size=size,
         timeout=5,
         command_timeout=60,
-        server_settings={"application_name": f"fleetwire-{name}", "timezone": "UTC"},
+        server_settings={"application_name": f"fleetwire-{name}", "timezone": "UTC"} | settings,
     )
 
 

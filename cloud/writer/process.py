@@ -16,15 +16,20 @@ from cloud.writer.committer import Committer, until_usable
 from cloud.writer.leases import Leases
 from cloud.writer.metrics import WriterMetrics
 from cloud.writer.service import Writer
+from cloud.writer.zombies import Undeterred
 
-POOL_SIZE = 2
+POOL_SIZE = 3
+"""One writes, one looks who is in its way, one answers how the database is."""
+LOCK_TIMEOUT_MS = 10_000
+"""Who waits for longer lets go of its own locks and tries again, as while the schema is migrated."""
 
 
 async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     """Writes until `stop`. Raises DatabaseError for a server that must not be used, and PortTaken."""
     registry = runtime.make_registry()
     metrics = WriterMetrics(registry)
-    async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=POOL_SIZE, name="writer") as pool:
+    database = make_pool(config.database_url, size=POOL_SIZE, name="writer", lock_timeout=f"{LOCK_TIMEOUT_MS}ms")
+    async with Bus(config.redis_url) as bus, database as pool:
         app = web.Application()
         runtime.add_health(app, {"redis": bus.ping, "postgresql": partial(ping, pool)}, registry)
         async with runtime.serve(
@@ -36,7 +41,7 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
             writer = Writer(
                 bus,
                 leases,
-                Committer(Store(pool), metrics, stop=stop),
+                Committer(Undeterred(Store(pool), pool, metrics), metrics, stop=stop),
                 metrics,
                 group_samples=config.group_samples,
                 group_age_ms=config.group_age_ms,

@@ -96,3 +96,20 @@ FROM unnest($1::int[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::i
 -- Whether an event of a sender without a spool is new.
 INSERT INTO event_keys (ts, vehicle_id, key) VALUES (timestamptz 'epoch' + $1::bigint * interval '1 ms', $2, $3)
 ON CONFLICT DO NOTHING RETURNING true;
+
+-- name: sleepers_in_the_way
+-- Backends of writers that a writer has been waiting for, and that wait themselves for their own process.
+SELECT DISTINCT b.pid, b.xact_start
+FROM pg_locks l
+    JOIN pg_stat_activity w ON w.pid = l.pid
+    CROSS JOIN unnest(pg_blocking_pids(l.pid)) AS blocking (pid)
+    JOIN pg_stat_activity b ON b.pid = blocking.pid
+WHERE NOT l.granted AND l.waitstart < clock_timestamp() - $1::interval
+    AND w.datname = current_database() AND w.application_name = 'fleetwire-writer'
+    AND b.datname = current_database() AND b.application_name = 'fleetwire-writer'
+    AND b.wait_event_type = 'Client' AND b.xact_start IS NOT NULL;
+
+-- name: end_backends
+-- Those of these backends that are still in the same transaction.
+SELECT a.pid, pg_terminate_backend(a.pid) AS ended
+FROM pg_stat_activity a JOIN unnest($1::int[], $2::timestamptz[]) AS n (pid, xact_start) USING (pid, xact_start);
