@@ -5,9 +5,11 @@ CloudError
 ├── DatabaseError    the database cannot be used as it is
 │   └── MigrationError
 ├── AccountError     a user, token or vehicle that cannot be made or found
+├── DeadLetterError  a dead letter that cannot be found or stored
 ├── PortTaken        somebody else listens on a port that was asked for
 ├── BusDown          Redis does not answer
-└── BusFull          Redis is over its memory limit
+├── BusFull          Redis is over its memory limit
+└── BrokerAway       the MQTT broker does not answer, or refuses
 """
 
 
@@ -31,6 +33,10 @@ class AccountError(CloudError):
     """A user, token or vehicle that cannot be made or found."""
 
 
+class DeadLetterError(CloudError):
+    """A dead letter that cannot be found or stored."""
+
+
 class PortTaken(CloudError):
     """Somebody else listens on a port that was asked for."""
 
@@ -46,3 +52,7 @@ class BusDown(CloudError):
 
 class BusFull(CloudError):
     """Redis is over its memory limit and took nothing."""
+
+
+class BrokerAway(CloudError):
+    """The MQTT broker does not answer, or refuses."""

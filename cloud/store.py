@@ -122,6 +122,25 @@ class Store:
                 await self._update_ledger(connection, {key: after}, {})
                 await connection.execute(_SQL["add_dead_letter"], known.id, stream, seq, problem, payload)
 
+    async def revive(self, letter: int, arrival: Arrival) -> bool:
+        """Stores what a dead letter holds and removes the letter; False when it was gone."""
+        assert arrival.facts is not None
+        async with self._pool.acquire() as connection:
+            ids = await self._ids_of(connection, {arrival.vehicle})
+            vehicle = ids.vehicles[arrival.vehicle]
+            await _resolve_signals(connection, ids, [(vehicle.fleet_id, arrival.facts)])
+            async with connection.transaction(**TRANSACTION):
+                key = (vehicle.id, arrival.stream)
+                before = (await self._lock_ledger(connection, [key]))[key]
+                if not await connection.fetchval(_SQL["take_dead_letter"], letter, *key, arrival.seq):
+                    return False
+                if arrival.seq not in before.received:
+                    fresh = [Fresh(vehicle, arrival.facts, arrival.stream, arrival.seq, arrival.catalog)]
+                    after = before.store(RangeSet.of([arrival.seq]))
+                    await self._update_ledger(connection, {key: after}, stream_counts(fresh))
+                    await self._write(connection, ids, fresh)
+        return True
+
     async def add_events(self, ident: str, events: Sequence[tuple[bytes, Facts]]) -> int:
         """Facts of a sender without a spool, each with the key that tells a repeat; how many were new.
 

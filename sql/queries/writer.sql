@@ -55,6 +55,10 @@ ON CONFLICT DO NOTHING;
 INSERT INTO dead_letters (vehicle_id, stream, seq, problem, payload) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (vehicle_id, stream, seq) DO NOTHING;
 
+-- name: take_dead_letter
+-- Whether it was there; it is removed with the transaction that stores its content.
+DELETE FROM dead_letters WHERE id = $1 AND vehicle_id = $2 AND stream = $3 AND seq = $4 RETURNING true;
+
 -- name: add_latest_rows
 -- Rows of vehicles that send for the first time, in the order in which they are locked.
 INSERT INTO latest (vehicle_id) SELECT id FROM unnest($1::int[]) AS n (id) ORDER BY 1 ON CONFLICT (vehicle_id) DO NOTHING;
