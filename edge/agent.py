@@ -19,6 +19,8 @@ from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
 from edge.agent_status import StatusGatherer
 from edge.config import EdgeConfig
 from edge.gps import GpsReader
+from edge.health import HealthSignals
+from edge.health_watch import HealthWatch
 from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.spool import Spool
@@ -53,7 +55,7 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
         uplink = Uplink(outbox, transport, token=lambda: read_token(config))
         status = StatusGatherer(plan, outbox, uplink)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
-        agent = Agent(plan, outbox, uplink)
+        agent = Agent(plan, outbox, uplink, status)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled)
 
@@ -61,11 +63,12 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
 class Agent:
     """The running parts and their tasks."""
 
-    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink) -> None:
+    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink, status: StatusGatherer) -> None:
         self._plan = plan
         self._pipeline = plan.pipeline
         self._outbox = outbox
         self._uplink = uplink
+        self._status = status
         self._outputs: asyncio.Queue[Output | None] = asyncio.Queue()  # bounded by the room
         self._room = asyncio.Semaphore(QUEUED_OUTPUTS)
 
@@ -99,6 +102,8 @@ class Agent:
             intake = [*readers, tasks.create_task(self._tick(), name="tick")]
             if self._plan.gps is not None:
                 intake.append(tasks.create_task(self._read_gps(self._plan.gps), name="gps"))
+            if self._plan.health is not None:
+                intake.append(tasks.create_task(self._watch_health(self._plan.health), name="health"))
 
             await _first_of(stop.wait(), *([_all_done(readers)] if exit_when_settled and readers else []))
             await _cancel(intake)
@@ -128,6 +133,14 @@ class Agent:
         async with aclosing(aiter(gps)) as fixes:
             async for fix in fixes:
                 self._pipeline.take_fix(fix)
+                await self._hand_over()
+
+    async def _watch_health(self, signals: HealthSignals) -> None:
+        config = self._plan.config
+        watch = HealthWatch(signals, self._status, interval_s=config.health.interval_s, disk=config.spool.path.parent)
+        async with aclosing(aiter(watch)) as looks:
+            async for t_ms, indices, values in looks:
+                self._pipeline.take_values(t_ms, indices, values)
                 await self._hand_over()
 
     async def _tick(self) -> None:

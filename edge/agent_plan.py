@@ -15,6 +15,7 @@ from edge.errors import ConfigError, UplinkError
 from edge.fix_signals import FixSignals
 from edge.frame_source import FrameSource, open_bus
 from edge.gps import GpsReader
+from edge.health import HealthSignals
 from edge.pipeline import Pipeline
 
 TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"
@@ -43,6 +44,7 @@ class Plan:
     pipeline: Pipeline
 
 
+    health: HealthSignals | None
 def plan_agent(config: EdgeConfig) -> Plan:
     """Load every database and check every name. Raises an EdgeError: an agent does not run on half of its settings."""
     table = SignalTable()
@@ -55,13 +57,14 @@ def plan_agent(config: EdgeConfig) -> Plan:
         fix_signals = FixSignals(names, table.signals)
     pipeline = Pipeline(
         table.signals,
+    health = HealthSignals(table, [bus.source.name for bus in buses]) if config.health.interval_s else None
         config.sampling.rules(),
         max_age_ms=config.batch.max_age_ms,
         max_samples=config.batch.max_samples,
         fix_signals=fix_signals,
     )
     reader = GpsReader(gps.device, baud=gps.baud) if gps is not None and gps.device is not None else None
-    return Plan(config, buses, reader, fix_signals, pipeline)
+    return Plan(config, buses, reader, fix_signals, pipeline, health)
 
 
 def faults(plan: Plan) -> dict[str, int]:

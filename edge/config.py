@@ -149,6 +149,12 @@ class SpoolSettings(_Section):
 
 class UplinkSettings(_Section):
     """Where to, and as whom."""
+class HealthSettings(_Section):
+    """How often the agent's and the computer's health is sampled; 0 is never."""
+
+    interval_s: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+
+
 
     url: str
     token_file: Path
@@ -184,6 +190,7 @@ class EdgeConfig(_Section):
     spool: SpoolSettings = SpoolSettings()
     uplink: UplinkSettings
 
+    health: HealthSettings = HealthSettings(interval_s=0)  # a file without the section gets what its databases name
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
         if not self.can and self.gps is None:
@@ -254,6 +261,7 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("spool",): SpoolSettings,
     ("uplink",): UplinkSettings,
 }
+    ("health",): HealthSettings,
 
 
 def _explain(error: ValidationError) -> str:

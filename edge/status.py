@@ -76,10 +76,9 @@ class AgentStatus(_Shape):
     lost: dict[str, int]
 
 
-def frame_rates(before: AgentStatus, after: AgentStatus) -> dict[str, float]:
-    """Frames a second of each bus between two looks at one run of an agent; 0 for a bus that ended."""
+def frame_rates(before: AgentStatus, after: AgentStatus) -> tuple[float, ...]:
+    """Frames a second of each bus between two looks at one run of an agent."""
     seconds = (after.monotonic_ms - before.monotonic_ms) / 1000
-    earlier = {bus.name: bus.frames for bus in before.buses}
-    return {
-        bus.name: max(bus.frames - earlier.get(bus.name, 0), 0) / seconds if seconds > 0 else 0.0 for bus in after.buses
-    }
+    if seconds <= 0:
+        return (0.0,) * len(after.buses)
+    return tuple((now.frames - then.frames) / seconds for then, now in zip(before.buses, after.buses, strict=True))

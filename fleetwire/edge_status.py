@@ -8,9 +8,8 @@ from edge.status import AgentStatus, SpoolStatus, UplinkStatus, frame_rates
 def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
     """What it is doing between two looks, a line for each part."""
     yield f"{after.vehicle}: running for {_span((after.now_ms - after.started_ms) / 1000)}, process {after.pid}"
-    rates = frame_rates(before, after)
-    for bus in after.buses:
-        parts = [f"{rates[bus.name]:,.0f} frames/s", f"{bus.frames:,} frames"]
+    for bus, rate in zip(after.buses, frame_rates(before, after), strict=True):
+        parts = [f"{rate:,.0f} frames/s", f"{bus.frames:,} frames"]
         parts += [f"{count:,} {name}" for name, count in _bus_counts(bus.dropped, bus.errors, bus.faults).items()]
         if bus.restarts:
             parts.append(f"opened again {bus.restarts} times, last for: {bus.last_error}")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.agent import run_agent
-from edge.config import EdgeConfig, load_edge_config
+from edge.config import EdgeConfig, HealthSettings, load_edge_config
 from edge.status import AgentStatus, frame_rates
 from edge.status_socket import StatusError, ask_status, serve_status, socket_of
 from fleetwire.edge import edge
@@ -151,8 +151,8 @@ async def test_rates_are_of_the_time_between_two_looks(config: EdgeConfig) -> No
             "buses": (after.buses[0].model_copy(update={"frames": 100}),),
         }
     )
-    assert frame_rates(before, after) == {"drive.log": 50.0}
-    assert frame_rates(after, after) == {"drive.log": 0.0}
+    assert frame_rates(before, after) == (50.0,)
+    assert frame_rates(after, after) == (0.0,)
     assert next(line for line in render(before, after) if line.startswith("bus")).startswith(
         "bus drive.log: 50 frames/s"
     )
@@ -172,3 +172,24 @@ async def test_command_prints_the_status(config: EdgeConfig) -> None:
         assert json.loads(text)["vehicle"] == "v1"
     code, text = await asyncio.to_thread(invoke)
     assert (code, "no agent runs" in text) == (1, True)
+
+
+async def test_health_reaches_the_cloud_like_any_signal(config: EdgeConfig, cloud: FakeCloud) -> None:
+    def has_health() -> bool:
+        return any("Health.UplinkLag" in batch.signals for batch in cloud.batches.values())
+
+    watched = config.model_copy(update={"health": HealthSettings(interval_s=0.05)})
+    async with running(watched):
+        await cloud.until(has_health)
+    batch = next(batch for batch in cloud.batches.values() if "Health.UplinkLag" in batch.signals)
+    assert batch.catalog is not None
+    assert {"Health.SpoolBatches", "Health.drive_log_FrameRate", "Health.Uptime"} <= batch.signals.keys()
+
+
+async def test_health_is_off_unless_the_file_has_the_section(config: EdgeConfig, cloud: FakeCloud) -> None:
+    async with running(config):
+        await until_settled(config)
+    assert {name for batch in cloud.batches.values() for name in batch.signals} == {"Engine.Count"}
+    path = config.uplink.token_file.with_name("edge.toml")
+    path.write_text(f"{path.read_text()}\n[health]\n")
+    assert load_edge_config(path).health.interval_s == 10
