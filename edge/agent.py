@@ -108,7 +108,7 @@ class Agent:
             await _first_of(stop.wait(), *([_all_done(readers)] if exit_when_settled and readers else []))
             await _cancel(intake)
             for bus in self._plan.buses:
-                self._pipeline.take_frames(bus.decoder, await bus.source.rest(), time.time_ns())
+                self._pipeline.take_frames(bus.decoder, await bus.source.rest(), time.time_ns(), bus.listener)
             self._pipeline.finish(wall_ms=_wall_ms())
             await self._hand_over()
             self._outputs.put_nowait(None)
@@ -124,7 +124,7 @@ class Agent:
 
     async def _read_bus(self, bus: Bus) -> None:
         async for frames in bus.source:
-            self._pipeline.take_frames(bus.decoder, frames, time.time_ns())
+            self._pipeline.take_frames(bus.decoder, frames, time.time_ns(), bus.listener)
             await self._hand_over()
             await asyncio.sleep(0)
         log.info("bus_ended", bus=bus.source.name, **asdict(bus.source.counts))

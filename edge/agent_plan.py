@@ -16,6 +16,7 @@ from edge.fix_signals import FixSignals
 from edge.frame_source import FrameSource, open_bus
 from edge.gps import GpsReader
 from edge.health import HealthSignals
+from edge.listener import Listener
 from edge.pipeline import Pipeline
 
 TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"
@@ -28,6 +29,7 @@ class Bus:
     """One bus: where its frames come from, and what they mean."""
 
     decoder: Decoder
+    listener: Listener
     source: FrameSource
     signal_names: frozenset[str]
     """Every signal of its databases, whatever source it may come from."""
@@ -72,6 +74,7 @@ def faults(plan: Plan) -> dict[str, int]:
     found: Counter[str] = Counter()
     for bus in plan.buses:
         found.update(bus.decoder.counts.totals())
+        found.update(bus.listener.faults())
         found.update(dropped=bus.source.counts.dropped, error_frames=bus.source.counts.error)
         found.update(bus_failures=bus.source.counts.restarts)
     if plan.gps is not None:
@@ -118,7 +121,8 @@ def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
         for message in database.messages
         for signal in message.signals
     )
-    return Bus(decoder, open_bus(bus, decoder.filters()), names)
+    listener = Listener(decoder, bus.protocols)
+    return Bus(decoder, listener, open_bus(bus, decoder.filters(listener.filters())), names)
 
 
 def _check_names(names: Iterable[str], known: frozenset[str]) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edge.errors import ConfigError
 from edge.frame_source import REPLAY
+from edge.protocols import Protocol
 from edge.sampler import SamplingPolicy, SamplingRule
 from wire.names import VEHICLE_PATTERN
 
@@ -55,6 +56,7 @@ class CanSettings(_Section):
     listen_only: bool = True
     speed: float = Field(default=1.0, ge=0)  # replay only; 0 is as fast as possible
     loop: bool = False  # replay only
+    protocols: tuple[Protocol, ...] | None = None  # None: what the databases suggest
 
     @property
     def options(self) -> dict[str, Any]:
@@ -147,8 +149,6 @@ class SpoolSettings(_Section):
     max_bytes: Size = Field(default=512 * 10**6, ge=8 * 10**6)
 
 
-class UplinkSettings(_Section):
-    """Where to, and as whom."""
 class HealthSettings(_Section):
     """How often the agent's and the computer's health is sampled; 0 is never."""
 

@@ -8,11 +8,15 @@ from pathlib import Path
 
 from cantools.database.can import Database
 
+from edge.decode_messages import rows
 from edge.decoder import Decoder
 from edge.fix import Fix
 from edge.frame import Frame
+from edge.heard import Heard
+from edge.listener import Listener, suggested_protocols
 from edge.log_file import UNREADABLE_BYTES, open_binary
 from edge.nmea import NmeaCounts, NmeaParser
+from edge.protocols import Protocol
 
 CSV_HEADER = "t,channel,message,signal,value\n"
 FIX_SIGNALS = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
@@ -45,6 +49,10 @@ class CsvLines:
     def line(self, t: str, start: str, value: float) -> str:
         return f"{t}{start}{value!r}\n"
 
+    def text_line(self, t: str, start: str, text: str) -> str:
+        """A value that is no number."""
+        return f"{t}{start}{_csv_cell(text)}\n"
+
 
 class JsonLines:
     """One JSON object a line; a time that there is not, and a value that is not finite, are null."""
@@ -60,12 +68,25 @@ class JsonLines:
         number = repr(value) if math.isfinite(value) else "null"
         return f'{{"t": {t or "null"}{start}"value": {number}}}\n'
 
+    def text_line(self, t: str, start: str, text: str) -> str:
+        """A value that is no number."""
+        return f'{{"t": {t or "null"}{start}"value": {json.dumps(text)}}}\n'
+
 
 class LogDecoder:
-    """Decodes logs one after the other. A database is for one channel, or for all with None."""
+    """Decodes logs one after the other. A database is for one channel, or for all with None.
 
-    def __init__(self, databases: Sequence[tuple[str | None, Database]], form: CsvLines | JsonLines) -> None:
+    `shown` names the protocols of which also that is given which no database knows.
+    """
+
+    def __init__(
+        self,
+        databases: Sequence[tuple[str | None, Database]],
+        form: CsvLines | JsonLines,
+        shown: Iterable[Protocol] = (),
+    ) -> None:
         self.values = 0
+        self._shown = frozenset(shown)
         self._databases = databases
         self._form = form
         self._channels: dict[str, _Channel] = {}
@@ -79,6 +100,8 @@ class LogDecoder:
             channel = self._channels.get(name) or self._open(name)
             decoded = channel.decoder.decode(arbitration_id, is_extended, data)
             if decoded is None:
+                if arbitration_id in channel.decoder.reserved_ids:
+                    yield self._heard(channel, seconds(t_ns), channel.listen(t_ns, arbitration_id, is_extended, data))
                 continue
             indices, values, _ = decoded
             starts = channel.starts()
@@ -117,11 +140,30 @@ class LogDecoder:
                     most = ", ".join(f"{what} ({count:,})" for what, count in counted.most_common(_NAMED_AT_MOST))
                     more = ", …" if len(counted) > _NAMED_AT_MOST else ""
                     yield f"channel {name}: {counted.total():,} frames {explanation}: {most}{more}"
+            for cause, count in channel.listener.faults().items():
+                if count:
+                    yield f"channel {name}: messages of several frames: {count:,} {cause.replace('_', ' ')}"
 
     def _open(self, name: str) -> "_Channel":
         decoder = Decoder(database for wanted, database in self._databases if wanted in (None, name))
-        channel = self._channels[name] = _Channel(name, decoder, self._form)
+        channel = self._channels[name] = _Channel(name, decoder, self._form, self._shown)
         return channel
+
+    def _heard(self, channel: "_Channel", t: str, heard: Heard) -> str:
+        """The lines of a message that was put together, signals first."""
+        starts = channel.starts()
+        lines = [
+            self._form.line(t, starts[index], value)
+            for indices, values, _ in heard.decoded
+            for index, value in zip(indices, values, strict=True)
+        ]
+        for message, signal, value in rows(heard, self._shown):
+            start = self._form.start(channel.name, message, signal)
+            lines.append(
+                self._form.text_line(t, start, value) if isinstance(value, str) else self._form.line(t, start, value)
+            )
+        self.values += len(lines)
+        return "".join(lines)
 
     def _fix(self, fix: Fix, starts: dict[str, str]) -> str:
         t = "" if fix.utc_ms is None else seconds(fix.utc_ms * 1_000_000)
@@ -133,17 +175,22 @@ class LogDecoder:
 class _Channel:
     """A channel's decoder, and for each of its signals what stands between time and value."""
 
-    def __init__(self, name: str, decoder: Decoder, form: CsvLines | JsonLines) -> None:
+    def __init__(self, name: str, decoder: Decoder, form: CsvLines | JsonLines, shown: frozenset[Protocol]) -> None:
         self.decoder = decoder
-        self._name = name
+        self.listener = Listener(decoder, suggested_protocols(decoder) | shown)
+        self.name = name
         self._form = form
         self._starts: list[str] = []
 
     def starts(self) -> list[str]:
         signals = self.decoder.signals
         for info in signals[len(self._starts) :] if len(signals) > len(self._starts) else ():
-            self._starts.append(self._form.start(self._name, info.message, info.label))
+            self._starts.append(self._form.start(self.name, info.message, info.label))
         return self._starts
+
+    def listen(self, t_ns: int | None, arbitration_id: int, is_extended: bool, data: bytes) -> Heard:
+        """What a frame says that the decoder left; without times nothing is ever late."""
+        return self.listener.take((t_ns or 0) // 1_000_000, arbitration_id, is_extended, data)
 
 
 def seconds(t_ns: int | None) -> str:

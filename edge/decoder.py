@@ -16,10 +16,14 @@ A message that the database marks (VFrameFormat J1939PG) is matched by its param
 and the destination where there is one, do not matter. A frame from another source than the database's identifier names
 has the source address, two hexadecimal digits, behind the signal's name: `EEC1.EngineSpeed@0B`. Such signals, and all
 of messages with the source 0xFE (no address, hence "any"), join `decoder.signals` when first seen: indices stay valid.
+
+Identifiers of protocols that need more than one frame, or more than a database says, can be reserved: `decode` gives
+None for them without counting them, and they are in `decoder.reserved_ids` when it does; `decode_reserved` is there for
+what a database knows of them. Other frames cost what they would without.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cantools.database.can import Database, Message, Signal
@@ -29,6 +33,7 @@ from edge.codegen import Decoded, Reader, is_decodable
 ANY_SOURCE = 0xFE  # SAE J1939-81: the null address, which tools write where no source is meant
 MOST_FILTERS = 500  # Linux takes 512 filters per socket
 _MOST_UNKNOWN_IDS = 1000
+_MOST_RESERVED_IDS = 4096
 _PGN_OF_PDU2 = 0x03FFFF00
 _PGN_OF_PDU1 = 0x03FF0000
 
@@ -106,6 +111,9 @@ class Decoder:
         self._groups: dict[int, list[Message]] = {}
         self._standard: dict[int, _Slot] = {}
         self._extended: dict[int, _Slot] = {}
+        self.reserved_ids: set[int] = set()
+        self._reserved: dict[tuple[int, bool], _Slot] = {}
+        self._is_reserved: Callable[[int, bool], bool] = _never
         self._slots: dict[tuple[str, int, int | None], _Slot] = {}
         for database in databases:
             for message in database.messages:
@@ -118,6 +126,21 @@ class Decoder:
     def signals(self) -> Sequence[SignalInfo]:
         """Grows when a J1939 source is first seen; an index never changes its meaning."""
         return self._table.signals
+
+    @property
+    def table(self) -> SignalTable:
+        """For those who find signals outside of the databases."""
+        return self._table
+
+    @property
+    def bus(self) -> str | None:
+        """The bus's name, which stands before the signals'."""
+        return self._prefix[:-1] or None
+
+    @property
+    def knows_j1939(self) -> bool:
+        """Whether a database says of any message that it is J1939's."""
+        return bool(self._groups)
 
     def decode(self, arbitration_id: int, is_extended: bool, data: bytes) -> Decoded | None:
         """The signals of one data frame, see the module."""
@@ -135,17 +158,43 @@ class Decoder:
         slot.unchanged = (decoded[0], decoded[1], False)
         return decoded
 
-    def filters(self) -> list[dict[str, int | bool]]:
-        """python-can's filters for what the databases know; empty, which means everything, where there are too many."""
+    def reserve(self, is_reserved: Callable[[int, bool], bool]) -> None:
+        """Leave identifiers to others, before the first frame; see the module."""
+        self._is_reserved = is_reserved
+
+    def decode_reserved(self, arbitration_id: int, is_extended: bool, data: bytes) -> Decoded | None:
+        """The signals that a database knows of a frame, or of several that were put together, under a reserved id."""
+        slot = self._reserved.get((arbitration_id, is_extended))
+        if slot is None:
+            message = self._find(arbitration_id, is_extended)
+            if message is None:
+                return None
+            slot = self._reserved[arbitration_id, is_extended] = self._slot(message, arbitration_id & 0xFF)
+        return slot.read(data)
+
+    def defines(self, arbitration_id: int, is_extended: bool) -> bool:
+        """Whether a database has a message for the identifier."""
+        return self._find(arbitration_id, is_extended) is not None
+
+    def count_unknown(self, arbitration_id: int, is_extended: bool) -> None:
+        """Count what no database knows, by its identifier."""
+        name = _id_name(arbitration_id, is_extended)
+        unknown = self.counts.unknown_id
+        unknown[name if name in unknown or len(unknown) < _MOST_UNKNOWN_IDS else "others"] += 1
+
+    def filters(self, others: Sequence[dict[str, int | bool]] = ()) -> list[dict[str, int | bool]]:
+        """python-can's filters for what the databases know, and `others`; empty, which means everything, where there
+        are too many."""
         filters: dict[tuple[int, int, bool], None] = {}
         for message in self._messages.values():
             mask = 0x1FFFFFFF if message.is_extended_frame else 0x7FF
             if _is_j1939(message):
                 mask = _group_mask(message.frame_id)
             filters[message.frame_id & mask, mask, message.is_extended_frame] = None
-        if len(filters) > MOST_FILTERS:
+        if len(filters) + len(others) > MOST_FILTERS:
             return []
-        return [{"can_id": can_id, "can_mask": mask, "extended": extended} for can_id, mask, extended in filters]
+        known = [{"can_id": can_id, "can_mask": mask, "extended": extended} for can_id, mask, extended in filters]
+        return [*known, *others]
 
     def _register(self, message: Message) -> None:
         key = (message.frame_id, message.is_extended_frame)
@@ -156,12 +205,20 @@ class Decoder:
             self._groups.setdefault(_group(message.frame_id), []).append(message)
 
     def _open(self, arbitration_id: int, is_extended: bool) -> "_Slot | None":
-        """The slot for an identifier that is seen for the first time; what is unknown is counted, not kept."""
-        message = self._find(arbitration_id, is_extended)
-        if message is None:
-            self._count_unknown(arbitration_id, is_extended)
+        """The slot for an identifier that is seen for the first time; None, which is not kept, where there is none."""
+        if self._is_reserved(arbitration_id, is_extended):
+            if len(self.reserved_ids) >= _MOST_RESERVED_IDS:
+                self.reserved_ids.clear()
+            self.reserved_ids.add(arbitration_id)
             return None
-        slot = self._slot(message, arbitration_id & 0xFF)
+        message = self._find(arbitration_id, is_extended)
+        if message is not None:
+            slot = self._slot(message, arbitration_id & 0xFF)
+        elif len(self.counts.unknown_id) < _MOST_UNKNOWN_IDS:
+            slot = _UnknownSlot(_id_name(arbitration_id, is_extended), self.counts)
+        else:
+            self.count_unknown(arbitration_id, is_extended)
+            return None
         (self._extended if is_extended else self._standard)[arbitration_id] = slot
         return slot
 
@@ -194,11 +251,6 @@ class Decoder:
         indices = {name: self._table.add(info) for name, info in infos.items()}
         return _Slot(message, indices, self.counts, remembers=is_alone)
 
-    def _count_unknown(self, arbitration_id: int, is_extended: bool) -> None:
-        name = f"{arbitration_id:08X}" if is_extended else f"{arbitration_id:03X}"
-        unknown = self.counts.unknown_id
-        unknown[name if name in unknown or len(unknown) < _MOST_UNKNOWN_IDS else "others"] += 1
-
 
 class _Slot:
     """A message as it comes from one source: its reader, and the payload that it had last."""
@@ -214,7 +266,18 @@ class _Slot:
         self._message_length = message.length
         self._counts = counts
 
-    def read_other(self, data: bytes) -> Decoded:
+    def read(self, data: bytes) -> Decoded | None:
+        """What `Decoder.decode` does with a slot, which does not come here for the sake of speed."""
+        if self.unchanged is not None and data == self.payload:
+            return self.unchanged
+        if len(data) != self.length:
+            return self.read_other(data)
+        self.payload = data
+        decoded = self.reader.read(data)
+        self.unchanged = (decoded[0], decoded[1], False)
+        return decoded
+
+    def read_other(self, data: bytes) -> Decoded | None:
         """A frame of another length, or one whose payload must not be remembered."""
         self.payload = None
         if len(data) < self._message_length:
@@ -227,6 +290,23 @@ class _Slot:
     def _report(self, cause: str) -> None:
         self._counts.add(cause, self._name)
         self.payload = None  # a frame with a fault is read again, so that each is counted
+
+
+class _UnknownSlot(_Slot):
+    """An identifier that no database has: its frames are counted."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, counts: DecodeCounts) -> None:
+        self.length = -1
+        self.payload = None
+        self.unchanged = None
+        self._name = name
+        self._counts = counts
+
+    def read_other(self, data: bytes) -> None:
+        """See _Slot."""
+        self._counts.unknown_id[self._name] += 1
 
 
 def _info(prefix: str, message: Message, signal: Signal, source: int | None) -> SignalInfo:
@@ -243,6 +323,14 @@ def _info(prefix: str, message: Message, signal: Signal, source: int | None) -> 
         choices=choices or None,
         source=source,
     )
+
+
+def _id_name(arbitration_id: int, is_extended: bool) -> str:
+    return f"{arbitration_id:08X}" if is_extended else f"{arbitration_id:03X}"
+
+
+def _never(arbitration_id: int, is_extended: bool) -> bool:
+    return False
 
 
 def _is_j1939(message: Message) -> bool:

@@ -3,14 +3,18 @@
 This is the hot loop of the agent; a full bus is thousands of frames a second on a small computer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
 
 from edge.batcher import Batcher, Draft
 from edge.decoder import Decoder, SignalInfo
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
 from edge.frame import Frame
+from edge.heard import Heard
+from edge.listener import Listener
 from edge.sampler import Sampler, SamplingRule
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
 
@@ -49,16 +53,24 @@ class Pipeline:
         self._catalog_size = 0
         self._learn_signals()
 
-    def take_frames(self, decoder: Decoder, frames: Iterable[Frame], now_ns: int) -> None:
-        """Decode frames of one bus and keep what the sampling asks for. `now_ns` stands in for a missing time."""
+    def take_frames(
+        self, decoder: Decoder, frames: Iterable[Frame], now_ns: int, listener: Listener | None = None
+    ) -> None:
+        """Decode frames of one bus and keep what the sampling asks for. `now_ns` stands in for a missing time.
+
+        What the decoder leaves goes to `listener`.
+        """
         decode, offer, add_samples = decoder.decode, self.sampler.offer, self._batcher.add_samples
-        watch = self._fix_signals
+        watch, reserved = self._fix_signals, decoder.reserved_ids
         signals, known = self._signals, len(self._names)
         count = decoded_count = 0
         for t_ns, _, arbitration_id, is_extended, data in frames:
             count += 1
             decoded = decode(arbitration_id, is_extended, data)
             if decoded is None:
+                if arbitration_id in reserved and listener is not None:
+                    t_ms = (now_ns if t_ns is None else t_ns) // NS_PER_MS
+                    self._keep(listener.take(t_ms, arbitration_id, is_extended, data), t_ms)
                 continue
             decoded_count += 1
             indices, values, changed = decoded
@@ -79,7 +91,7 @@ class Pipeline:
         self.fixes += 1
         self._batcher.add_fix(fix)
 
-    def take_event(self, t_ms: int, kind: str, data: dict[str, str | int | float | bool | None]) -> None:
+    def take_event(self, t_ms: int, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Keep something that happened."""
         self._batcher.add_event(t_ms, kind, data)
 
@@ -109,6 +121,19 @@ class Pipeline:
         drafts = self._batcher.take()
         catalogs = [self._make_catalog()] if drafts and len(self._names) > self._catalog_size else []
         return Output(catalogs, [replace(draft, catalog=self._catalog) for draft in drafts])
+
+    def _keep(self, heard: Heard, t_ms: int) -> None:
+        """What the listener heard, as `take_frames` does it for a frame."""
+        for indices, values, changed in heard.decoded:
+            self._learn_signals()
+            kept = self.sampler.offer(t_ms, indices, values, changed=changed)
+            if kept:
+                self._batcher.add_samples(kept, now_ms=t_ms)
+            if self._fix_signals is not None and (fix := self._fix_signals.offer(t_ms, indices, values)) is not None:
+                self.take_fix(fix)
+        for kind, data in heard.events:
+            self.take_event(t_ms, kind, data)
+        self.decoded += bool(heard.decoded)
 
     def _release(self, samples: Sequence[tuple[int, int, float]], wall_ms: int) -> None:
         if samples:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -12,6 +12,7 @@ from edge.dbc import load_database
 from edge.decode_log import CsvLines, JsonLines, LogDecoder
 from edge.drive import is_drive
 from edge.errors import EdgeError
+from edge.protocols import PROTOCOLS, Protocol
 from edge.recording import Recording, is_nmea_log, open_recording
 
 _FORMS: dict[str, type[CsvLines] | type[JsonLines]] = {"csv": CsvLines, "jsonl": JsonLines}
@@ -21,8 +22,17 @@ _FORMS: dict[str, type[CsvLines] | type[JsonLines]] = {"csv": CsvLines, "jsonl":
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dbc", "databases", metavar="[CHANNEL=]FILE", multiple=True, help="A CAN database; repeat for more.")
 @click.option("--format", "form", type=click.Choice(list(_FORMS)), default="csv", show_default=True)
+@click.option(
+    "--protocol",
+    "protocols",
+    type=click.Choice(PROTOCOLS),
+    multiple=True,
+    help="Also give what it says beyond the databases; repeat for more.",
+)
 @click.option("--no-strict", is_flag=True, help="Take a database although signals in it overlap or do not fit.")
-def decode(logs: tuple[Path, ...], databases: tuple[str, ...], form: str, no_strict: bool) -> None:
+def decode(
+    logs: tuple[Path, ...], databases: tuple[str, ...], form: str, protocols: tuple[Protocol, ...], no_strict: bool
+) -> None:
     """Decode recordings, one value a line: t, channel, message, signal, value.
 
     \b
@@ -38,10 +48,16 @@ def decode(logs: tuple[Path, ...], databases: tuple[str, ...], form: str, no_str
     number, also where the database has a text for it. A J1939 signal from another source address than the database
     names carries that address in hex, as in EngineSpeed@0B.
 
+    Where a database has J1939 messages, those that come in several frames (BAM, RTS/CTS) are put together, and decoded
+    if the database knows them. --protocol j1939 adds, for DM1 and DM2, a message such as DM1@00 with the lamps
+    malfunction, red_stop, amber_warning, protect (0 off, 1 on, 3 not there), codes (how many), and spn1, fmi1,
+    occurrence1, spn2 …; and for other messages of several frames that no database knows, such as PGN65251@00, the
+    signal data, whose value is text: the bytes in hex.
+
     What was not decoded, and why, is said at the end on stderr.
     """
     try:
-        _decode(logs, databases, form, strict=not no_strict)
+        _decode(logs, databases, form, protocols, strict=not no_strict)
     except EdgeError as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:  # the reader, such as head, has had enough
@@ -49,12 +65,14 @@ def decode(logs: tuple[Path, ...], databases: tuple[str, ...], form: str, no_str
         sys.exit(1)
 
 
-def _decode(logs: Iterable[Path], databases: Iterable[str], form: str, *, strict: bool) -> None:
+def _decode(
+    logs: Iterable[Path], databases: Iterable[str], form: str, protocols: Collection[Protocol], *, strict: bool
+) -> None:
     parts = [_open(path) for path in logs]
     loaded = [_load(text, strict=strict) for text in databases]
-    if not loaded and any(isinstance(part, Recording) for part in parts):
+    if not loaded and not protocols and any(isinstance(part, Recording) for part in parts):
         raise click.UsageError("name the CAN database with --dbc FILE")
-    decoder = LogDecoder(loaded, _FORMS[form]())
+    decoder = LogDecoder(loaded, _FORMS[form](), protocols)
     sys.stdout.write(_FORMS[form].header)
     for part in parts:
         sys.stdout.writelines(decoder.fixes(part) if isinstance(part, Path) else decoder.frames(part))

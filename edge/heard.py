@@ -1,0 +1,19 @@
+"""What a frame, or the last one of several, says beyond the decoder."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from edge.code_watch import DeviceEvent
+from edge.codegen import Decoded
+from edge.j1939_transport import Transfer
+
+
+class Heard(NamedTuple):
+    """Signals as the decoder gives them, the message that is complete now, and what of it is an event."""
+
+    decoded: Sequence[Decoded] = ()
+    message: Transfer | None = None
+    events: Sequence[DeviceEvent] = ()
+
+
+NOTHING: Final = Heard()

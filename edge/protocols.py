@@ -1,0 +1,6 @@
+"""Names of the protocols that can be listened to beside what databases say of single frames."""
+
+from typing import Literal, get_args
+
+Protocol = Literal["j1939"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
