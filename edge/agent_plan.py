@@ -44,9 +44,9 @@ class Plan:
     gps: GpsReader | None
     fix_signals: FixSignals | None
     pipeline: Pipeline
-
-
     health: HealthSignals | None
+
+
 def plan_agent(config: EdgeConfig) -> Plan:
     """Load every database and check every name. Raises an EdgeError: an agent does not run on half of its settings."""
     table = SignalTable()
@@ -57,9 +57,9 @@ def plan_agent(config: EdgeConfig) -> Plan:
         names = gps.can.model_dump(exclude_none=True)
         _check_names(names.values(), frozenset().union(*(bus.signal_names for bus in buses)))
         fix_signals = FixSignals(names, table.signals)
+    health = HealthSignals(table, [bus.source.name for bus in buses]) if config.health.interval_s else None
     pipeline = Pipeline(
         table.signals,
-    health = HealthSignals(table, [bus.source.name for bus in buses]) if config.health.interval_s else None
         config.sampling.rules(),
         max_age_ms=config.batch.max_age_ms,
         max_samples=config.batch.max_samples,

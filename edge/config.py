@@ -188,9 +188,9 @@ class EdgeConfig(_Section):
     sampling: SamplingSettings = SamplingSettings()
     batch: BatchSettings = BatchSettings()
     spool: SpoolSettings = SpoolSettings()
+    health: HealthSettings = HealthSettings(interval_s=0)  # a file without the section gets what its databases name
     uplink: UplinkSettings
 
-    health: HealthSettings = HealthSettings(interval_s=0)  # a file without the section gets what its databases name
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
         if not self.can and self.gps is None:
@@ -259,9 +259,9 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sampling", "rule"): SamplingRuleSettings,
     ("batch",): BatchSettings,
     ("spool",): SpoolSettings,
+    ("health",): HealthSettings,
     ("uplink",): UplinkSettings,
 }
-    ("health",): HealthSettings,
 
 
 def _explain(error: ValidationError) -> str:

@@ -86,6 +86,12 @@ class Pipeline:
         self.frames += count
         self.decoded += decoded_count
 
+    def take_values(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> None:
+        """Keep values that come from no frame as the sampling asks for it."""
+        kept = self.sampler.offer(t_ms, indices, values)
+        if kept:
+            self._batcher.add_samples(kept, now_ms=t_ms)
+
     def take_fix(self, fix: Fix) -> None:
         """Keep a position."""
         self.fixes += 1
@@ -98,12 +104,6 @@ class Pipeline:
     def tick(self, *, wall_ms: int, monotonic_ms: int) -> None:
         """What is due by the passing of time: changes that waited, batches that are old enough."""
         self._release(self.sampler.due(wall_ms), wall_ms)
-    def take_values(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> None:
-        """Keep values that come from no frame as the sampling asks for it."""
-        kept = self.sampler.offer(t_ms, indices, values)
-        if kept:
-            self._batcher.add_samples(kept, now_ms=t_ms)
-
         self._batcher.tick(monotonic_ms)
 
     def finish(self, *, wall_ms: int) -> None:
