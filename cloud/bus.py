@@ -8,10 +8,11 @@ Beside them `writers`: who lives among the writers, by the time until which that
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -24,13 +25,14 @@ from redis.exceptions import ConnectionError as NoConnection
 
 from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, decode_live, encode_live
 from cloud.errors import BusDown, BusFull
+from cloud.together import Together
 
 GROUP: Final = "writer"
 CONSUMER: Final = "writer"  # one for all: whoever gets the lease finds at once what the one before left pending
 ANSWER_S: Final = 5.0
 SILENCE_S: Final = 5.0
 DONE_AT_ONCE: Final = 2_000
-TOGETHER: Final = 128
+TOGETHER: Final = 256
 
 _WRITERS = "writers"
 _SCRIPTS = Path(__file__).parent / "bus_scripts"
@@ -51,8 +53,7 @@ class Bus:
     def __init__(self, url: str) -> None:
         self._url = url
         self._stack = AsyncExitStack()
-        self._turn = asyncio.Lock()
-        self._waiting: list[_Call] = []
+        self._admissions = Together(self._admit_all, at_once=TOGETHER)
 
     async def __aenter__(self) -> Self:
         self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
@@ -60,6 +61,8 @@ class Bus:
             self._redis.register_script((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8"))
             for name in ("admit", "attend", "done", "group", "lease", "release")
         )
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._stack.callback(tasks.create_task(self._admissions.run(), name="admissions").cancel)
         return self
 
     async def __aexit__(
@@ -72,21 +75,10 @@ class Bus:
 
         Raises BusFull over the memory limit. Calls that come while one is being answered go together.
         """
-        arguments: list[str | bytes] = [f"{key}:{{{shard:02d}}}" for key in ("tm", "inflight", "bus", "live")]
-        arguments.append(secrets.token_hex(8))
-        arguments += [claims.name, claims.body] if claims else ["", b""]
-        for item in batches:
-            arguments += [item.name, item.body]
-        call = _Call(arguments)
-        self._waiting.append(call)
-        async with self._turn:
-            if call.answer is None:
-                taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-                await self._admit_all(taken)
-        if isinstance(call.answer, Exception):
-            raise call.answer
-        bus_id, *queued = call.answer
-        return Admitted(bus_id.decode(), tuple(map(bool, queued)))
+        answer = await self._admissions.ask(_Admission(shard, batches, claims))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def bus_id(self, shard: int) -> str:
         """The id under which a shard's content is known; a new one when Redis lost it."""
@@ -186,24 +178,28 @@ class Bus:
             return {}
         return {_text(name): _text(value) for name, value in found.items()}
 
-    async def _admit_all(self, calls: Sequence["_Call"]) -> None:
-        """Answers every call; an error of one is no other's."""
-        for call in calls:
-            call.answer = BusDown("the call before was broken off")
+    async def _admit_all(self, asked: Sequence["_Admission"]) -> list[Admitted | Exception]:
+        """One call of the script for each shard; an error of one shard is no other's."""
+        by_shard: dict[int, list[_Admission]] = {}
+        for one in asked:
+            by_shard.setdefault(one.shard, []).append(one)
+        calls = [_arguments(shard, of) for shard, of in by_shard.items()]
         try:
             answers = await self._ask(partial(self._evaluate, calls))
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 await self._ask(partial(self._redis.script_load, self._admit.script))
                 answers = await self._ask(partial(self._evaluate, calls))
         except (BusDown, BusFull) as error:
-            answers = [error] * len(calls)
-        for call, answer in zip(calls, answers, strict=True):
-            call.answer = _translated(answer) if isinstance(answer, Exception) else answer
+            return [error] * len(asked)
+        found = {
+            shard: iter(_admitted(of, answer)) for (shard, of), answer in zip(by_shard.items(), answers, strict=True)
+        }
+        return [next(found[one.shard]) for one in asked]
 
-    async def _evaluate(self, calls: Sequence["_Call"]) -> list[Any]:
+    async def _evaluate(self, calls: Sequence[Sequence[str | bytes]]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.evalsha(self._admit.sha, 4, *call.arguments)
+            for arguments in calls:
+                pipeline.evalsha(self._admit.sha, 4, *arguments)
             return await pipeline.execute(raise_on_error=False)
 
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
@@ -231,10 +227,11 @@ class Bus:
             return [_delivery(by_key[key], *entry) for key, entries in found or () for entry in entries]
 
 
-@dataclass
-class _Call:
-    arguments: Sequence[str | bytes]
-    answer: Any = None
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    shard: int
+    batches: Sequence[Item]
+    claims: Item | None
 
 
 class _NoGroup(Exception):
@@ -250,6 +247,32 @@ def _client(url: str, timeout_s: float | None) -> "Redis":
         retry=Retry(NoBackoff(), 0),
         client_name="fleetwire",
     )
+
+
+def _arguments(shard: int, asked: Iterable[_Admission]) -> list[str | bytes]:
+    """What the script takes, its keys first."""
+    arguments: list[str | bytes] = [f"{key}:{{{shard:02d}}}" for key in ("tm", "inflight", "bus", "live")]
+    arguments.append(secrets.token_hex(8))
+    for one in asked:
+        arguments += (
+            (str(len(one.batches)), one.claims.name, one.claims.body)
+            if one.claims
+            else (str(len(one.batches)), "", b"")
+        )
+        for item in one.batches:
+            arguments += (item.name, item.body)
+    return arguments
+
+
+def _admitted(asked: Sequence[_Admission], answer: Any) -> Iterator[Admitted | Exception]:
+    """To each its own part of what the script said."""
+    if isinstance(answer, Exception):
+        yield from [_translated(answer)] * len(asked)
+        return
+    bus_id, *queued = answer
+    flags = map(bool, queued)
+    for one in asked:
+        yield Admitted(bus_id.decode(), tuple(islice(flags, len(one.batches))))
 
 
 async def _answer(command: Awaitable[Any]) -> Any:

@@ -101,6 +101,10 @@ async def inspect(connection: "Executor") -> Server:
     return Server(version=await connection.fetchval("SHOW server_version"), timescaledb=version, community=community)
 
 
+async def _leave(_: "Connection") -> None:
+    """No session of ours is changed but within a transaction, so that the pool need not ask the server to reset it."""
+
+
 def _without_password(database_url: str) -> str:
     scheme, _, rest = database_url.partition("://")
     credentials, at, host = rest.rpartition("@")

@@ -33,7 +33,7 @@ class RangeSet:
         """Read PostgreSQL's `int8multirange` text, whose ranges are half open: `{[0,5),[7,8)}`."""
         inner = text.strip()[1:-1]
         if not inner:
-            return cls()
+            return EMPTY
         pairs = (part.strip("[)").split(",") for part in inner.split("),"))
         return cls((int(low), int(high) - 1) for low, high in pairs)
 
