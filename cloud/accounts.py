@@ -16,6 +16,7 @@ import asyncpg
 
 from cloud.database import Executor
 from cloud.errors import AccountError
+from cloud.mosquitto_password import password_hash
 from cloud.queries import load
 from wire.names import is_vehicle
 
@@ -103,7 +104,8 @@ async def add_vehicles(db: Executor, vehicles: Sequence[str], *, fleet: str = DE
     """Registers what is not yet known and gives every one a new device token; returns (vehicle, token) in order."""
     await register_vehicles(db, vehicles, fleet=fleet)
     tokens = [DEVICE_TOKEN + secrets.token_urlsafe(32) for _ in vehicles]
-    await db.execute(_SQL["add_credentials"], list(vehicles), [token_hash(token) for token in tokens])
+    hashes = [token_hash(token) for token in tokens], [password_hash(token) for token in tokens]
+    await db.execute(_SQL["add_credentials"], list(vehicles), *hashes)
     return list(zip(vehicles, tokens, strict=True))
 
 
@@ -123,6 +125,12 @@ async def revoke_devices(db: Executor, vehicle: str) -> int:
 
 async def device(db: Executor, token: str) -> Device | None:
     row = await db.fetchrow(_SQL["device_by_hash"], token_hash(token))
+    return Device(row["id"], row["fleet_id"], row["ident"]) if row else None
+
+
+async def device_of(db: Executor, vehicle: str) -> Device | None:
+    """A vehicle that somebody else has authenticated; None when no device token of it is in force."""
+    row = await db.fetchrow(_SQL["device_by_vehicle"], vehicle)
     return Device(row["id"], row["fleet_id"], row["ident"]) if row else None
 
 

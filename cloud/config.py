@@ -23,7 +23,9 @@ class CloudConfig(BaseModel):
     home: Path
     database_url: str
     redis_url: str
-    mqtt_url: str | None = None
+    mqtt_url: str | None = Field(default=None, pattern=r"^mqtts?://[^/]+/?$")
+    mqtt_ca_file: Path | None = Field(default=None, description="instead of the system's authorities, for mqtts")
+    mqtt_password_file: Path | None = Field(default=None, description="Mosquitto's, to be kept up to date")
     host: str = "127.0.0.1"
     ingest_port: int = Field(default=8081, ge=0, le=65535)
     web_port: int = Field(default=8080, ge=0, le=65535)
@@ -42,8 +44,11 @@ def load_cloud_config(path: Path | None, environ: Mapping[str, str]) -> CloudCon
     """The file's keys, over them the environment's; addresses named by neither come from running embedded services."""
     settings = (_from_file(path) if path else {}) | _from_environment(environ)
     settings["home"] = home = Path(settings.get("home") or default_home()).absolute()
-    for url, address in _running_services(home).items():
+    running = _running_services(home)
+    for url, address in running.items():
         settings.setdefault(url, address)
+    if settings.get("mqtt_url") and settings["mqtt_url"] == running.get("mqtt_url"):
+        settings.setdefault("mqtt_password_file", home / "services" / "mosquitto.passwd")
     for url, variable in (("database_url", "FLEETWIRE_DATABASE_URL"), ("redis_url", "FLEETWIRE_REDIS_URL")):
         if not settings.get(url):
             raise ConfigError(f"no {url}: start the services with 'fleetwire services start' or set {variable}")

@@ -13,6 +13,7 @@ from typing import Final
 
 from cloud.accounts import DEFAULT_FLEET, DEVICE_TOKEN, register_vehicles, token_hash
 from cloud.database import Executor
+from cloud.mosquitto_password import password_hash
 from cloud.queries import load
 
 SHORTEST: Final = timedelta(minutes=1)
@@ -71,7 +72,7 @@ async def redeem(db: Executor, code: str, *, vehicle: str | None = None) -> Enro
     if plain is None:
         return Refusal(Reason.UNKNOWN)
     token = DEVICE_TOKEN + secrets.token_urlsafe(32)
-    ident = await db.fetchval(_SQL["redeem"], token_hash(plain), token_hash(token), vehicle)
+    ident = await db.fetchval(_SQL["redeem"], token_hash(plain), token_hash(token), vehicle, password_hash(token))
     if ident is not None:
         return Enrolled(ident, token)
     known = await db.fetchrow(_SQL["look"], token_hash(plain))

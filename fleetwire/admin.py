@@ -17,6 +17,7 @@ from cloud import accounts, invites
 from cloud.config import load_cloud_config
 from cloud.database import Executor, connect
 from cloud.errors import CloudError
+from cloud.local_broker import write_broker_passwords
 
 T = TypeVar("T")
 
@@ -164,6 +165,7 @@ def vehicle_add(config: Path | None, ids: Sequence[str], fleet: str, as_json: bo
         config, lambda db: accounts.add_vehicles(db, ids, fleet=fleet), action="device_token.add", vehicles=ids
     ):
         click.echo(json.dumps({"vehicle": ident, "token": made}) if as_json else f"{ident} {made}")
+    _tell_broker(config)
 
 
 @vehicle.command("invite")
@@ -195,6 +197,7 @@ def vehicle_revoke(config: Path | None, id: str) -> None:
     count = _run(config, lambda db: accounts.revoke_devices(db, id), action="device_token.revoke", vehicle=id)
     if not count:
         raise click.ClickException(f"vehicle '{id}' has no token in force")
+    _tell_broker(config)
     click.echo(f"{count} token{'s' if count > 1 else ''} of '{id}' no longer in force")
 
 
@@ -250,6 +253,14 @@ def _run(
         raise click.ClickException("the database has no schema yet: run 'fleetwire migrate'") from error
     except CloudError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _tell_broker(config: Path | None) -> None:
+    """MQTT's passwords are written at once where that can be done from here; else ingest does it in a moment."""
+    try:
+        asyncio.run(write_broker_passwords(load_cloud_config(config, os.environ)))
+    except CloudError as error:
+        click.echo(f"Warning: {error}", err=True)
 
 
 def _read_password(from_stdin: bool) -> str:

@@ -1,13 +1,11 @@
-"""Mosquitto 2 with one user for Fleetwire's own bridge."""
+"""Mosquitto 2 with one user for ingest's bridge; `cloud.broker_passwords` adds the vehicles."""
 
 import asyncio
-import base64
-import hashlib
-import secrets
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud.mosquitto_password import with_user
 from cloud.services.ports import LOOPBACK
 from cloud.services.sandbox import Sandbox
 
@@ -18,12 +16,23 @@ listener {port} 127.0.0.1
 allow_anonymous false
 connection_messages false
 password_file /data/passwd
+acl_file /data/acl
+max_inflight_messages 100
+max_queued_messages 10000
 persistence true
 persistence_location /data/
 log_dest stderr
 log_type error
 log_type warning
 log_type notice
+"""
+ACL = """\
+user {user}
+topic readwrite fleetwire/#
+
+pattern write fleetwire/%u/batch
+pattern write fleetwire/%u/catalog
+pattern read fleetwire/%u/reply
 """
 
 
@@ -34,9 +43,9 @@ class Mosquitto:
 
     def prepare(self, sandbox: Sandbox, folder: Path, *, port: int, password: str) -> None:
         (folder / "mosquitto.conf").write_text(_SETTINGS.format(port=port))
-        passwords = folder / "passwd"
-        passwords.touch(mode=0o600)
-        passwords.write_text(f"{USER}:{_password_hash(password, secrets.token_bytes(12))}\n")
+        (folder / "acl").write_text(ACL.format(user=USER))
+        kept = password_file(folder)
+        _write_private(folder / "passwd", with_user(kept.read_text() if kept.exists() else "", USER, password))
 
     def argv(self) -> list[str]:
         return ["/usr/sbin/mosquitto", "-c", "/data/mosquitto.conf"]
@@ -57,10 +66,21 @@ class Mosquitto:
             return False
 
 
-def _password_hash(password: str, salt: bytes) -> str:
-    """As mosquitto_passwd writes it: PBKDF2-SHA512, 101 rounds."""
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+def password_file(folder: Path) -> Path:
+    """The vehicles' passwords, beside the data: a broker that lost its folder still knows them."""
+    return folder.with_suffix(".passwd")
+
+
+def install_passwords(folder: Path) -> None:
+    """What the server reads at its next SIGHUP."""
+    _write_private(folder / "passwd", password_file(folder).read_text())
+
+
+def _write_private(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def _connect_packet(user: str, password: str) -> bytes:

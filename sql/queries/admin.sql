@@ -49,9 +49,10 @@ SELECT f.id, i.ident, i.ident FROM fleets f, unnest($1::text[]) AS i (ident) WHE
 ON CONFLICT (ident) DO NOTHING;
 
 -- name: add_credentials
--- One device token for each vehicle: $1 idents, $2 hashes.
-INSERT INTO credentials (vehicle_id, hash)
-SELECT v.id, n.hash FROM unnest($1::text[], $2::bytea[]) AS n (ident, hash) JOIN vehicles v USING (ident);
+-- One device token for each vehicle: $1 idents, $2 hashes, $3 hashes for the MQTT broker.
+INSERT INTO credentials (vehicle_id, hash, broker_hash)
+SELECT v.id, n.hash, n.broker_hash
+FROM unnest($1::text[], $2::bytea[], $3::text[]) AS n (ident, hash, broker_hash) JOIN vehicles v USING (ident);
 
 -- name: revoke_credentials
 -- Ends every device token of a vehicle, and its codes that nobody has used.
@@ -66,6 +67,11 @@ WHERE v.id = c.vehicle_id AND v.ident = $1 AND c.revoked_at IS NULL RETURNING c.
 -- Which vehicle a device token belongs to.
 SELECT v.id, v.fleet_id, v.ident FROM credentials c JOIN vehicles v ON v.id = c.vehicle_id
 WHERE c.hash = $1 AND c.revoked_at IS NULL;
+
+-- name: device_by_vehicle
+-- A vehicle for which the broker vouches, as long as it has a device token in force.
+SELECT v.id, v.fleet_id, v.ident FROM vehicles v
+WHERE v.ident = $1 AND EXISTS (SELECT 1 FROM credentials c WHERE c.vehicle_id = v.id AND c.revoked_at IS NULL);
 
 -- name: list_vehicles
 -- Every vehicle with its last sign of life.

@@ -8,14 +8,14 @@ SELECT id FROM vehicles WHERE ident = $1;
 
 -- name: redeem
 -- Exchanges a code for a device token, once: of two who come at once the second finds it used. $1 and $2 are their
--- hashes, $3 the vehicle that asks, if it knows.
+-- hashes, $3 the vehicle that asks, if it knows, $4 the token's hash for the MQTT broker.
 WITH used AS (
     UPDATE invites i SET used_at = now() FROM vehicles v
     WHERE i.hash = $1 AND i.used_at IS NULL AND i.expires_at > now()
         AND v.id = i.vehicle_id AND ($3::text IS NULL OR v.ident = $3)
     RETURNING i.vehicle_id
 ), given AS (
-    INSERT INTO credentials (vehicle_id, hash) SELECT vehicle_id, $2 FROM used RETURNING vehicle_id
+    INSERT INTO credentials (vehicle_id, hash, broker_hash) SELECT vehicle_id, $2, $4 FROM used RETURNING vehicle_id
 ), audited AS (
     INSERT INTO audit_log (actor, action, data)
     SELECT 'vehicle:' || v.ident, 'device_token.enroll', jsonb_build_object('vehicle', v.ident)
