@@ -48,8 +48,8 @@ class Broker:
     tls: SSLContext | None = None
 
     @classmethod
-    def at(cls, url: str, tls: SSLContext) -> Self:
-        """Of `mqtt://host` or `mqtts://host:8883`."""
+    def at(cls, url: str, tls: SSLContext | None) -> Self:
+        """Of `mqtt://host` or `mqtts://host:8883`; `tls` counts for the latter."""
         parts = urlsplit(url)
         return cls(parts.hostname or "", parts.port or PORTS[parts.scheme], tls if parts.scheme == "mqtts" else None)
 

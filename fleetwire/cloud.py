@@ -13,6 +13,7 @@ from cloud import migrations, runtime
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.errors import CloudError
 from cloud.ingest import process as ingest_process
+from cloud.local_broker import broker_passwords
 from cloud.writer import process as writer_process
 
 
@@ -53,8 +54,11 @@ def ingest(config: CloudConfig) -> None:
     PUT  /v1/catalogs/{hash}  what the signals mean
     POST /v1/events           flat JSON, for devices without a spool
     /healthz /readyz /metrics
+
+    With FLEETWIRE_MQTT_URL, or the embedded Mosquitto, batches come over MQTT as well.
     """
-    runtime.run(lambda stop: ingest_process.run(config, stop, click.echo))
+    passwords = broker_passwords(config)
+    runtime.run(lambda stop: ingest_process.run(config, stop, click.echo, passwords=passwords))
 
 
 @click.command()

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ import asyncpg
 from cloud.accounts import add_vehicles
 from cloud.config import CloudConfig
 from cloud.ingest import process as ingest_process
+from cloud.local_broker import broker_passwords
 from cloud.writer import process as writer_process
 from wire.codec import encode_batch
 from wire.model import Batch, Column
@@ -24,13 +26,13 @@ PATIENCE_S = 30
 
 
 def settings(database_url: str, redis_url: str, **more: Any) -> CloudConfig:
-    ports = {"ingest_port": 0, "writer_port": 0, "web_port": 0}
-    return CloudConfig(home=Path("/nowhere"), database_url=database_url, redis_url=redis_url, **ports | more)
+    usual = {"home": Path("/nowhere"), "ingest_port": 0, "writer_port": 0, "web_port": 0}
+    return CloudConfig(database_url=database_url, redis_url=redis_url, **usual | more)
 
 
 def running_ingest(config: CloudConfig) -> AbstractAsyncContextManager[str]:
     """Gives the address."""
-    return _running(ingest_process.run, config)
+    return _running(partial(ingest_process.run, passwords=broker_passwords(config)), config)
 
 
 def running_writer(config: CloudConfig) -> AbstractAsyncContextManager[str]:

@@ -1,7 +1,8 @@
 """Who sends: device tokens, remembered so that known vehicles go on while the database is down."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -9,7 +10,7 @@ from aiohttp import hdrs
 
 from cloud import accounts
 from cloud.accounts import DEVICE_TOKEN, Device, token_hash
-from cloud.database import QUICK_S, UNAVAILABLE, Pool
+from cloud.database import QUICK_S, UNAVAILABLE, Executor, Pool
 from cloud.ingest.retry import try_again
 from cloud.problem import Problem
 
@@ -23,27 +24,33 @@ class Devices:
     def __init__(self, pool: Pool, *, now_s: Callable[[], float]) -> None:
         self._pool = pool
         self._now_s = now_s
-        self._known: dict[bytes, tuple[Device, float]] = {}
+        self._known: dict[bytes | str, tuple[Device, float]] = {}
 
     async def identify(self, authorization: str | None) -> Device:
         """Raises Problem 401, or 503 for an unknown token while the database cannot be asked."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip().startswith(DEVICE_TOKEN):
             raise _unauthorized(f"send 'Authorization: Bearer {DEVICE_TOKEN}…', the vehicle's device token")
-        key = token_hash(token.strip())
+        return await self._look(token_hash(token.strip()), partial(accounts.device, token=token.strip()))
+
+    async def vouched_for(self, vehicle: str) -> Device:
+        """A vehicle that the MQTT broker has authenticated. Raises the same."""
+        return await self._look(vehicle, partial(accounts.device_of, vehicle=vehicle))
+
+    async def _look(self, key: bytes | str, ask: Callable[[Executor], Awaitable[Device | None]]) -> Device:
         device, asked_s = self._known.get(key, (None, 0.0))
         if device is not None and self._now_s() - asked_s < FRESH_S:
             return device
         try:
             async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
-                found = await accounts.device(connection, token.strip())
+                found = await ask(connection)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             if device is None:
                 raise try_again("the database cannot be asked whether this token is in force") from error
             return device
         self._known.pop(key, None)
         if found is None:
-            raise _unauthorized("this device token is not in force; 'fleetwire admin vehicle add ID' makes one")
+            raise _unauthorized("no such device token is in force; 'fleetwire admin vehicle add ID' makes one")
         if len(self._known) >= REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[key] = (found, self._now_s())

@@ -1,46 +1,64 @@
 """The ingest process, put together."""
 
 import asyncio
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import urlsplit
 
 from cloud import runtime
+from cloud.broker_passwords import BrokerPasswords
 from cloud.bus import Bus
 from cloud.config import CloudConfig
 from cloud.database import make_pool, ping
+from cloud.errors import ConfigError
 from cloud.ingest.app import IngestApi
+from cloud.ingest.bridge import Bridge
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.devices import Devices
 from cloud.ingest.enrolment import Enrolment
 from cloud.ingest.ledgers import LedgerReader
 from cloud.ingest.metrics import IngestMetrics
+from cloud.ingest.mqtt import Broker, MqttListener
 from cloud.ingest.service import Ingest
 from cloud.store import Store
 
 POOL_SIZE = 8
 
 
-async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-    """Serves until `stop`; says its address once it is there. Raises PortTaken."""
+async def run(
+    config: CloudConfig,
+    stop: asyncio.Event,
+    say: Callable[[str], None],
+    *,
+    passwords: BrokerPasswords | None = None,
+) -> None:
+    """Serves until `stop`; says its address once it is there. Keeps the MQTT broker's `passwords`. Raises PortTaken."""
     registry = runtime.make_registry()
     metrics = IngestMetrics(registry)
     async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=POOL_SIZE, name="ingest") as pool:
         ledgers = LedgerReader(pool)
         ingest = Ingest(bus, ledgers, Catalogs(pool, now_s=time.monotonic), Store(pool), metrics, shards=config.shards)
+        devices = Devices(pool, now_s=time.monotonic)
+        limits = {"body_bytes": config.body_bytes, "plain_bytes": config.plain_bytes}
         api = IngestApi(
             ingest,
-            Devices(pool, now_s=time.monotonic),
+            devices,
             Enrolment(pool, metrics, now_s=time.monotonic),
             metrics,
-            body_bytes=config.body_bytes,
-            plain_bytes=config.plain_bytes,
+            **limits,
         )
         app = api.make_app()
+        listener = _listener(config, Bridge(ingest, devices, metrics, **limits))
         # Without the database batches are still taken, so that no balancer should turn vehicles away then.
-        runtime.add_health(app, {"redis": bus.ping}, registry, also={"postgresql": partial(ping, pool)})
+        also = {"postgresql": partial(ping, pool)} | ({"mqtt": listener.check} if listener else {})
+        runtime.add_health(app, {"redis": bus.ping}, registry, also=also)
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(ledgers.run(), name="ledgers")
+            running = [tasks.create_task(ledgers.run(), name="ledgers")]
+            if passwords is not None:
+                running.append(tasks.create_task(passwords.watch(pool), name="broker passwords"))
             async with runtime.serve(
                 app,
                 host=config.host,
@@ -49,5 +67,24 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
                 auto_decompress=False,
             ) as address:
                 say(f"ingest is ready on {address}")
-                await stop.wait()
-            reading.cancel()
+                if listener is None:
+                    await stop.wait()
+                else:
+                    name = f"ingest-{socket.gethostname()}-{urlsplit(address).port}"
+                    listening = tasks.create_task(listener.run(name), name="mqtt")
+                    await stop.wait()
+                    listener.stop()
+                    await asyncio.wait([listening])
+            for task in running:
+                task.cancel()
+
+
+def _listener(config: CloudConfig, bridge: Bridge) -> MqttListener | None:
+    """Raises ConfigError."""
+    if config.mqtt_url is None:
+        return None
+    try:
+        tls = ssl.create_default_context(cafile=config.mqtt_ca_file)
+    except OSError as error:
+        raise ConfigError(f"mqtt_ca_file = {config.mqtt_ca_file}: {error.strerror or error}") from error
+    return MqttListener(Broker.at(config.mqtt_url, tls), bridge.answer)
