@@ -155,6 +155,8 @@ class HealthSettings(_Section):
     interval_s: float = Field(default=10.0, ge=0, allow_inf_nan=False)
 
 
+class UplinkSettings(_Section):
+    """Where to, and as whom."""
 
     url: str
     token_file: Path
