@@ -127,7 +127,7 @@ class Outbox:
     def _stored(self, stored: Stored) -> None:
         self.counts.stored += len(stored.seqs)
         for seq in stored.seqs:
-            self._delivery.stored(stored.stream, seq)
+            self._delivery.stored(stored.stream, seq, urgent=seq in stored.urgent)
         for stream, seqs in stored.evicted.items():
             self.counts.evicted += len(seqs)
             self._count_loss(CAUSE_EVICTED, len(self._delivery.evicted(stream, seqs)))

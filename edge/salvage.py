@@ -118,18 +118,18 @@ def committed_frames(wal: bytes) -> int:
 
 
 def committed_pages(wal: bytes) -> Mapping[int, bytes]:
-    """The newest version of each page in the log."""
+    """The newest version of each page in the log, as far as it was committed."""
     frames = committed_frames(wal)
     return {page: content for number, page, _, content in _frames(wal) if number < frames}
 
 
 def _frames(wal: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Number, page, whether it ends a transaction, and content. A later round writes other salts over the earlier."""
+    """Number, page, whether it ends a transaction, and content. Another round has other salts; one may be damaged."""
     size = _FRAME_HEADER + PAGE_BYTES
-    salts = {wal[16:24], wal[_WAL_HEADER + 8 : _WAL_HEADER + 16]}
+    salts = {wal[at : at + 4] for at in (16, 20, _WAL_HEADER + 8, _WAL_HEADER + 12)}
     for number in range((len(wal) - _WAL_HEADER) // size):
         start = _WAL_HEADER + number * size
-        if wal[start + 8 : start + 16] in salts:
+        if not salts.isdisjoint((wal[start + 8 : start + 12], wal[start + 12 : start + 16])):
             page, commits = (int.from_bytes(wal[at : at + 4], "big") for at in (start, start + 4))
             yield number, page, commits, wal[start + _FRAME_HEADER : start + size]
 

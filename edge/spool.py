@@ -13,6 +13,7 @@ Blocking: `edge.outbox` calls it from threads. Not to be used by two threads at 
 """
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -185,6 +186,9 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the file."""
+        if self._skipped:
+            with suppress(DiskFullError):
+                self._write(_nothing, room=0)
         self._file.close()
 
     def heal(self, now_ms: int) -> None:
@@ -266,11 +270,11 @@ class Spool:
 
     def quarantine(self) -> list[Quarantined]:
         """What the cloud refused, oldest first, as far as it is kept."""
+        rows = self._file.rows("SELECT stream, seq, problem, payload FROM quarantine ORDER BY id")
         return [
-            Quarantined(stream, seq, problem, zstandard.ZstdDecompressor().decompress(payload))
-            for stream, seq, problem, payload in self._file.rows(
-                "SELECT stream, seq, problem, payload FROM quarantine ORDER BY id"
-            )
+            Quarantined(stream, seq, problem, payload)
+            for stream, seq, problem, stored in rows
+            if (payload := unpack(stored, stream, seq)) is not None
         ]
 
     def keep_catalog(self, name: str, body: bytes) -> None:
@@ -301,9 +305,13 @@ class Spool:
     def _claim(self) -> None:
         owner = self._file.value("SELECT value FROM meta WHERE name = 'vehicle'")
         if owner is None:
+            rows = [("vehicle", self._vehicle), ("vehicle_crc", _seal(self._vehicle))]
             with self._file.transaction():
-                self._file.execute("INSERT INTO meta VALUES ('vehicle', ?)", (self._vehicle,))
+                self._file.execute_many("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
         elif owner != self._vehicle:
+            seal = self._file.value("SELECT value FROM meta WHERE name = 'vehicle_crc'")
+            if seal is not None and seal != _seal(str(owner)):
+                raise SpoolDamagedError(f"{self._file.path}: damaged: the vehicle is not what was written")
             raise SpoolError(
                 f"{self._file.path}: holds data of vehicle {owner!r}, not of {self._vehicle!r}: "
                 "give this vehicle another spool.path"
@@ -320,7 +328,10 @@ class Spool:
                 self._streams[row.stream] = _Held(next=row.next, done=row.done, evicted=row.evicted)
         held = self._numbers("SELECT stream, seq, 0 FROM batches ORDER BY stream, seq")
         for (name, _), seqs in held.items():
-            self._held(name).held = seqs
+            state = self._held(name)
+            if seqs.ranges[0][0] < 0 or seqs.head >= state.next:
+                raise SpoolDamagedError(f"{self._file.path}: damaged: a batch that was never drawn")
+            state.held = seqs
         for (name, priority), seqs in self._numbers(
             "SELECT stream, seq, priority FROM batches WHERE priority > 0 ORDER BY stream, seq"
         ).items():
@@ -336,6 +347,8 @@ class Spool:
     def _numbers(self, query: str) -> dict[tuple[str, int], RangeSet]:
         numbers: dict[tuple[str, int], list[int]] = {}
         for name, seq, priority in self._file.rows(query):
+            if not isinstance(seq, int) or not isinstance(priority, int):
+                raise SpoolDamagedError(f"{self._file.path}: damaged: a batch without a number")
             numbers.setdefault((name, priority), []).append(seq)
         return {key: RangeSet.of(seqs) for key, seqs in numbers.items()}
 
@@ -434,7 +447,10 @@ class Spool:
         try:
             with self._file.transaction():
                 self._make_room(room)
-                return work()
+                done = work()
+                self._write_skipped()
+            self._skipped = EMPTY
+            return done
         except DiskFullError:
             self._restore()
         self._give_up_room()
@@ -442,7 +458,10 @@ class Spool:
             with self._file.transaction():
                 self._evict_bytes(room + WAL_BYTES)
             with self._file.transaction():
-                return work()
+                done = work()
+                self._write_skipped()
+            self._skipped = EMPTY
+            return done
         except DiskFullError:
             self._restore()
             raise
@@ -467,6 +486,11 @@ class Spool:
             state.evicted |= self._skipped
             state.lost[CAUSE_EVICTED] = state.lost.get(CAUSE_EVICTED, EMPTY) | self._skipped
 
+    def _write_skipped(self) -> None:
+        if self._skipped:
+            self._write_stream(self.stream)
+            self._add_loss(self.stream, self._skipped, CAUSE_EVICTED)
+
     def _store(self, rows: Sequence[tuple[object, ...]], seqs: range) -> None:
         insert = "INSERT INTO batches VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
         self._file.execute_many(insert, rows)
@@ -477,8 +501,6 @@ class Spool:
             priority = row[-1]
             if isinstance(priority, int) and priority:
                 state.priorities[priority] = state.priorities.get(priority, EMPTY) | RangeSet([(seq, seq)])
-        if self._skipped:
-            self._add_loss(self.stream, self._skipped, CAUSE_EVICTED)
         self._write_stream(self.stream)
 
     def _apply(self, outcome: Outcome, epoch: str | None) -> None:
@@ -497,7 +519,7 @@ class Spool:
 
     def _store_catalogs(self) -> None:
         rows = list(self._catalogs.items())
-        self._file.execute_many("INSERT OR IGNORE INTO catalogs VALUES (?, ?)", rows)
+        self._file.execute_many("INSERT OR REPLACE INTO catalogs VALUES (?, ?)", rows)
 
     def _holds(self, key: Key) -> bool:
         state = self._streams.get(key[0])
@@ -634,3 +656,11 @@ def _remove(path: Path) -> None:
     """A file that was set aside, and what lies beside it."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _seal(vehicle: str) -> str:
+    return str(zlib.crc32(vehicle.encode()))
+
+
+def _nothing() -> None:
+    """There is nothing else to write."""

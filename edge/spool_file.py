@@ -27,6 +27,9 @@ CHECKED_BYTES: Final = 32_000_000
 
 _PAGE_BYTES: Final = 4096
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAULTS: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""The second where SQLite quotes damaged text in its complaint."""
+
 _UNREADABLE: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 _SMALL_TABLES: Final = ("meta", "streams", "losses", "quarantine", "catalogs")
 _SCHEMA: Final = """
@@ -115,7 +118,7 @@ class SpoolFile:
                 if self._connection.in_transaction:  # SQLite itself rolls back where the disk fails
                     self._connection.execute("ROLLBACK")
                 raise
-        except sqlite3.DatabaseError as error:
+        except _FAULTS as error:
             raise _explain(self.path, error) from error
 
     def execute(self, query: str, parameters: Sequence[object] = ()) -> None:
@@ -130,7 +133,7 @@ class SpoolFile:
         """All rows of a query."""
         try:
             return self._connection.execute(query, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
+        except _FAULTS as error:
             raise _explain(self.path, error) from error
 
     def value(self, query: str, parameters: Sequence[object] = ()) -> Any:
@@ -153,7 +156,7 @@ def _connect(path: str) -> tuple[sqlite3.Connection, int]:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.DatabaseError as error:
+    except _FAULTS as error:
         raise _explain(path, error) from error
 
 
@@ -173,6 +176,7 @@ def _make_folder(folder: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, path: str) -> int:
     execute = connection.execute
+    connection.text_factory = _text  # a damaged text is not to raise, but to differ
     execute("PRAGMA locking_mode = EXCLUSIVE")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")
@@ -189,6 +193,10 @@ def _prepare(connection: sqlite3.Connection, path: str) -> int:
     execute("COMMIT")
     _check_tables(connection, path)
     return frames
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
@@ -220,17 +228,18 @@ def _check_tables(connection: sqlite3.Connection, path: str) -> None:
             raise SpoolDamagedError(f"{path}: damaged: {fault}")
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _explain(path: str, error: sqlite3.Error) -> SpoolError:
+def _explain(path: str, error: Exception) -> SpoolError:
     code = _code(error)
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return SpoolError(f"{path}: in use by another agent: stop that one, or give this one another spool.path")
     if code == sqlite3.SQLITE_FULL:
         return DiskFullError(f"{path}: the disk is full: free some room, or lower spool.max_bytes")
-    if code in _DAMAGED or getattr(error, "sqlite_errorcode", 0) in _UNREADABLE:
+    is_unreadable = isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) in _UNREADABLE
+    if code in _DAMAGED or is_unreadable:
         return SpoolDamagedError(f"{path}: damaged ({error}): restart the agent, which saves what can be read of it")
     return SpoolError(f"{path}: cannot be used as a spool: {error}")
 

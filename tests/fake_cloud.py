@@ -89,9 +89,9 @@ class FakeCloud:
         if self.most_batches is not None and len(request.batches) > self.most_batches:
             return web.Response(status=413)
         self.requests.append(request)
-        return web.json_response(self._reply(request))
+        return web.json_response(self.reply(request))
 
-    def _reply(self, request: Request) -> dict[str, Any]:
+    def reply(self, request: Request) -> dict[str, Any]:
         accepted, rejected = [], []
         for index, raw in enumerate(request.batches):
             batch = decode_batch(raw)
