@@ -105,9 +105,13 @@ class MqttListener:
         """`run` takes nothing more, answers what it has, and returns."""
         self._stopping.set()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
     async def check(self) -> None:
         """Raises BrokerAway."""
-        if self._connection is None:
+        if not self.is_connected:
             raise BrokerAway(f"no connection to the MQTT broker at {self._broker.host}:{self._broker.port}")
 
 
