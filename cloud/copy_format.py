@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
-CHUNK_ROWS: Final = 16_384
+CHUNK_ROWS: Final = 8_192
 
 _EPOCH_MS: Final = 946_684_800_000  # 2000-01-01, where PostgreSQL's clock begins
 
@@ -33,17 +33,13 @@ def timestamps(t_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def fixed_rows(columns: Sequence[Column]) -> Iterator[bytes]:
-    """A whole COPY. Rows with the same nulls come together, otherwise in their order."""
+    """A whole COPY, packed as it is read. Rows with the same nulls come together, otherwise in their order."""
     yield HEADER
-    pattern = np.zeros(len(columns[0].values), np.int64)
-    for index, column in enumerate(columns):
-        if column.null is not None:
-            pattern |= column.null.astype(np.int64) << index
-    for nulls in np.unique(pattern):
-        rows = np.flatnonzero(pattern == nulls)
-        packed = _pack(len(rows), [None if nulls >> i & 1 else c.values[rows] for i, c in enumerate(columns)])
-        for start in range(0, len(packed), CHUNK_ROWS):
-            yield packed[start : start + CHUNK_ROWS].tobytes()
+    for nulls, rows in _by_nulls(columns):
+        for start in range(0, len(rows), CHUNK_ROWS):
+            part = rows[start : start + CHUNK_ROWS]
+            present = [None if index in nulls else column.values[part] for index, column in enumerate(columns)]
+            yield _pack(len(part), present).tobytes()
     yield TRAILER
 
 
@@ -69,6 +65,19 @@ def int8(value: int) -> bytes:
 
 def jsonb(text: bytes) -> bytes:
     return b"\x01" + text
+
+
+def _by_nulls(columns: Sequence[Column]) -> Iterator[tuple[frozenset[int], npt.NDArray[np.intp]]]:
+    """Which columns are null in which rows: one part, if there are not some that are null in some."""
+    nullable = [(index, column.null) for index, column in enumerate(columns) if column.null is not None]
+    always = frozenset(index for index, null in nullable if null.all())
+    sometimes = [(index, null) for index, null in nullable if index not in always and null.any()]
+    if not sometimes:
+        yield always, np.arange(len(columns[0].values))
+        return
+    pattern = sum(null.astype(np.int64) << index for index, null in sometimes)
+    for nulls in np.unique(pattern).tolist():
+        yield always | {index for index, _ in sometimes if nulls >> index & 1}, np.flatnonzero(pattern == nulls)
 
 
 def _pack(count: int, columns: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[np.void]:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import asyncpg
 import structlog
@@ -16,22 +16,22 @@ import structlog
 from cloud.database import UNAVAILABLE, Connection, Pool
 from cloud.errors import DatabaseError
 from cloud.facts import Facts
-from cloud.latest import Newest, Position
+from cloud.latest import Position
 from cloud.ledger import StreamLedger
 from cloud.queries import load
 from cloud.telemetry_rows import (
     Copy,
     Fresh,
     LatestRow,
+    Samples,
     Vehicle,
     by_vehicle,
     catalog_records,
     dirty_records,
     journal_records,
-    latest_record,
-    latest_rows,
+    latest_columns,
     other_copies,
-    sample_copy,
+    sorted_samples,
     stream_counts,
 )
 from wire.envelope import StreamClaim
@@ -229,8 +229,10 @@ class Store:
         if not keys:
             return {}
         vehicle_ids, streams = _columns(keys)
-        await connection.execute(_SQL["add_ledger_rows"], vehicle_ids, streams)
         rows = await connection.fetch(_SQL["lock_ledger_rows"], vehicle_ids, streams)
+        if len(rows) < len(keys):
+            await connection.execute(_SQL["add_ledger_rows"], vehicle_ids, streams)
+            rows = await connection.fetch(_SQL["lock_ledger_rows"], vehicle_ids, streams)
         return {
             (row["vehicle_id"], row["stream"]): StreamLedger(
                 received=RangeSet.from_pg(row["received"]),
@@ -254,13 +256,38 @@ class Store:
     async def _write(self, connection: Connection, ids: _Ids, fresh: Sequence[Fresh]) -> None:
         if not fresh:
             return
-        samples, newest = sample_copy(fresh, ids.signals)
-        for copy in (*([samples] if samples else []), *other_copies(fresh)):
-            await _copy(connection, copy)
-        await _merge_latest(connection, fresh, newest)
-        if dirty := dirty_records(fresh):
-            await connection.execute(_SQL["add_dirty"], *_columns(dirty))
-        await connection.execute(_SQL["add_journal"], *_columns(journal_records(fresh)))
+        samples = sorted_samples(fresh, ids.signals)
+        known = await _lock_latest(connection, fresh)
+        # The server takes most of the time for the rows; what is to be said afterwards is worked out meanwhile.
+        _, after = await asyncio.gather(
+            _copy_all(connection, (*samples.copies(), *other_copies(fresh))),
+            asyncio.to_thread(_After.of, known, fresh, samples),
+        )
+        await connection.execute(_SQL["update_latest_rows"], *after.latest)
+        if after.catalogs:
+            await connection.execute(_SQL["set_vehicle_catalogs"], *_columns(after.catalogs))
+        if after.dirty:
+            await connection.execute(_SQL["add_dirty"], *_columns(after.dirty))
+        await connection.execute(_SQL["add_journal"], *_columns(after.journal))
+
+
+@dataclass(frozen=True)
+class _After:
+    """What is written behind the rows themselves."""
+
+    latest: list[list[Any]]
+    catalogs: list[tuple[int, str]]
+    dirty: list[tuple[int, int, int]]
+    journal: list[tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, known: Sequence[LatestRow], fresh: Sequence[Fresh], samples: Samples) -> Self:
+        return cls(
+            latest=latest_columns(known, fresh, samples.newest()),
+            catalogs=catalog_records(known, fresh),
+            dirty=dirty_records(fresh),
+            journal=journal_records(fresh),
+        )
 
 
 async def _resolve_signals(connection: Connection, ids: _Ids, named: Iterable[tuple[int, Facts]]) -> None:
@@ -273,21 +300,23 @@ async def _resolve_signals(connection: Connection, ids: _Ids, named: Iterable[tu
             ids.signals[row["fleet_id"], row["name"]] = row["id"]
 
 
-async def _copy(connection: Connection, copy: Copy) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for chunk in copy.chunks:
-            yield chunk
-
-    await connection.copy_to_table(copy.table, source=chunks(), columns=copy.columns, format="binary")
+async def _copy_all(connection: Connection, copies: Iterable[Copy]) -> None:
+    for copy in copies:
+        await connection.copy_to_table(copy.table, source=_chunks(copy), columns=copy.columns, format="binary")
 
 
-async def _merge_latest(connection: Connection, fresh: Sequence[Fresh], newest: Newest) -> None:
+async def _chunks(copy: Copy) -> AsyncIterator[bytes]:
+    for chunk in copy.chunks:
+        yield chunk
+
+
+async def _lock_latest(connection: Connection, fresh: Sequence[Fresh]) -> list[LatestRow]:
     vehicle_ids = list(by_vehicle(fresh))
-    await connection.execute(_SQL["add_latest_rows"], vehicle_ids)
-    known = [_latest_row(row) for row in await connection.fetch(_SQL["lock_latest_rows"], vehicle_ids)]
-    await connection.executemany(_SQL["update_latest_row"], map(latest_record, latest_rows(known, fresh, newest)))
-    if catalogs := catalog_records(known, fresh):
-        await connection.execute(_SQL["set_vehicle_catalogs"], *_columns(catalogs))
+    rows = await connection.fetch(_SQL["lock_latest_rows"], vehicle_ids)
+    if len(rows) < len(vehicle_ids):
+        await connection.execute(_SQL["add_latest_rows"], vehicle_ids)
+        rows = await connection.fetch(_SQL["lock_latest_rows"], vehicle_ids)
+    return [_latest_row(row) for row in rows]
 
 
 def _latest_row(row: Any) -> LatestRow:

@@ -9,7 +9,7 @@ import numpy as np
 from cloud import copy_format
 from cloud.copy_format import Column, fixed_rows, loose_rows, timestamps
 from cloud.facts import Facts
-from cloud.latest import Newest, Position, newer
+from cloud.latest import Floats, Ints, Newest, Position, newer
 from cloud.spans import Span, joined
 from wire.ranges import RangeSet
 
@@ -61,31 +61,52 @@ class LatestRow:
     position: Position | None
 
 
-def sample_copy(fresh: Sequence[Fresh], signal_ids: SignalIds) -> tuple[Copy | None, Newest]:
-    """Sorted as the index is, which takes half the time of interleaved rows; with the newest of each signal.
+@dataclass(frozen=True)
+class Samples:
+    """Sorted as the index is, which takes half the time of interleaved rows: by vehicle, signal, time."""
 
-    Samples of one signal that share a millisecond are a microsecond apart, so that their order is stored with them.
-    """
-    vehicles = np.repeat([one.vehicle.id for one in fresh], [len(one.facts.t_ms) for one in fresh])
-    ids = [signal_ids[one.vehicle.fleet_id, name] for one in fresh for name in one.facts.names]
-    signals = np.repeat(np.array(ids, np.int64), [count for one in fresh for count in one.facts.counts])
+    vehicles: Ints
+    signals: Ints
+    t_ms: Ints
+    ties: Ints
+    values: Floats
+    flags: Ints
+
+    def newest(self) -> Newest:
+        return Newest.of_sorted(self.vehicles, self.signals, self.t_ms, self.values)
+
+    def copies(self) -> Iterator[Copy]:
+        """None where there is nothing to copy.
+
+        Samples of one signal that share a millisecond are a microsecond apart, so that their order is stored with them.
+        """
+        if len(self.t_ms):
+            columns = [
+                Column(timestamps(self.t_ms) + self.ties),
+                Column(self.vehicles.astype(np.int32)),
+                Column(self.signals.astype(np.int32)),
+                Column(self.values),
+                Column(self.flags.astype(np.int16), null=self.flags == 0),
+            ]
+            yield Copy("samples", ("ts", "vehicle_id", "signal_id", "value", "q"), fixed_rows(columns))
+
+
+def sorted_samples(fresh: Sequence[Fresh], signal_ids: SignalIds) -> Samples:
+    """Those of one signal in one batch lie in order already, so that what is sorted is the batches' signals."""
+    counts = np.array([count for one in fresh for count in one.facts.counts], np.int64)
+    vehicles = np.repeat([one.vehicle.id for one in fresh], [len(one.facts.counts) for one in fresh]).astype(np.int64)
+    signals = np.array([signal_ids[one.vehicle.fleet_id, name] for one in fresh for name in one.facts.names], np.int64)
     t_ms = np.concatenate([one.facts.t_ms for one in fresh])
     ties = np.concatenate([one.facts.tie for one in fresh])
-    order = np.lexsort((t_ms * 1000 + ties, signals, vehicles))
-    vehicles, signals, t_ms, ties = vehicles[order], signals[order], t_ms[order], ties[order]
-    values = np.concatenate([one.facts.values for one in fresh])[order]
-    flags = np.concatenate([one.facts.flags for one in fresh])[order]
-    newest = Newest.of_sorted(vehicles, signals, t_ms, values)
-    if not len(t_ms):
-        return None, newest
-    columns = [
-        Column(timestamps(t_ms) + ties),
-        Column(vehicles.astype(np.int32)),
-        Column(signals.astype(np.int32)),
-        Column(values),
-        Column(flags.astype(np.int16), null=flags == 0),
-    ]
-    return Copy("samples", ("ts", "vehicle_id", "signal_id", "value", "q"), fixed_rows(columns)), newest
+    order, of_column = _order(vehicles, signals, counts, t_ms * 1000 + ties)
+    return Samples(
+        vehicles=vehicles[of_column],
+        signals=signals[of_column],
+        t_ms=t_ms[order],
+        ties=ties[order],
+        values=np.concatenate([one.facts.values for one in fresh])[order],
+        flags=np.concatenate([one.facts.flags for one in fresh])[order],
+    )
 
 
 def other_copies(fresh: Sequence[Fresh]) -> Iterator[Copy]:
@@ -120,8 +141,12 @@ def other_copies(fresh: Sequence[Fresh]) -> Iterator[Copy]:
         yield Copy("frames", ("ts", "vehicle_id", "bus", "arb_id", "data"), loose_rows(packed))
 
 
-def latest_rows(known: Sequence[LatestRow], fresh: Iterable[Fresh], newest: Newest) -> list[LatestRow]:
-    """What `latest` holds afterwards, of the vehicles in `known`."""
+def latest_columns(known: Sequence[LatestRow], fresh: Iterable[Fresh], newest: Newest) -> list[list[Any]]:
+    """What `latest` holds afterwards of the vehicles in `known`, in the order of the query's parameters.
+
+    Of all vehicles behind one another: signal ids, times, values. Then by vehicle: its id, where its part of these
+    begins and ends (from 1), its last time, its position.
+    """
     of_vehicle = by_vehicle(fresh)
     before = Newest(
         np.repeat(np.array([row.vehicle_id for row in known], np.int64), [len(row.signal_ids) for row in known]),
@@ -130,21 +155,17 @@ def latest_rows(known: Sequence[LatestRow], fresh: Iterable[Fresh], newest: Newe
         np.array([value for row in known for value in row.values], np.float64),
     )
     after = before.merged(newest)
-    return [
-        LatestRow(
-            row.vehicle_id,
-            _last_ms(row.last_ms, of_vehicle[row.vehicle_id]),
-            *after.of_vehicle(row.vehicle_id),
-            _newest_position(of_vehicle[row.vehicle_id], row.position),
-        )
-        for row in known
-    ]
-
-
-def latest_record(row: LatestRow) -> tuple[Any, ...]:
-    """In the order of the query's parameters."""
-    place = astuple(row.position) if row.position else (None,) * 6
-    return (row.vehicle_id, row.last_ms, row.signal_ids, row.t_ms, row.values, *place)
+    vehicle_ids = [row.vehicle_id for row in known]
+    rows = zip(
+        vehicle_ids,
+        (np.searchsorted(after.vehicles, vehicle_ids, "left") + 1).tolist(),
+        np.searchsorted(after.vehicles, vehicle_ids, "right").tolist(),
+        (_last_ms(row.last_ms, of_vehicle[row.vehicle_id]) for row in known),
+        *zip(*(_place(_newest_position(of_vehicle[row.vehicle_id], row.position)) for row in known), strict=True),
+        strict=True,
+    )
+    by_row = [list(column) for column in zip(*rows, strict=True)]
+    return [after.signals.tolist(), after.t_ms.tolist(), after.values.tolist(), *by_row]
 
 
 def catalog_records(known: Iterable[LatestRow], fresh: Iterable[Fresh]) -> list[tuple[int, str]]:
@@ -191,6 +212,23 @@ def by_vehicle(fresh: Iterable[Fresh]) -> dict[int, list[Fresh]]:
     return found
 
 
+def _order(vehicles: Ints, signals: Ints, counts: Ints, keys: Ints) -> tuple[Ints, Ints]:
+    """Of rows that lie in columns of `counts`: which row comes where, and of which column it is."""
+    starts = np.cumsum(counts) - counts
+    first = np.zeros(len(counts), np.int64)
+    first[counts > 0] = keys[starts[counts > 0]]
+    columns = np.lexsort((first, signals, vehicles))
+    counts = counts[columns]
+    of_column = np.repeat(columns, counts)
+    order = np.arange(len(keys)) + np.repeat(starts[columns] - (np.cumsum(counts) - counts), counts)
+    falls = np.flatnonzero(np.diff(keys[order]) < 0)
+    one, other = of_column[falls], of_column[falls + 1]
+    if np.any((vehicles[one] == vehicles[other]) & (signals[one] == signals[other])):
+        again = np.lexsort((keys[order], signals[of_column], vehicles[of_column]))
+        return order[again], of_column[again]
+    return order, of_column
+
+
 def _fix_copy(fresh: Sequence[Fresh], vehicles: Any) -> Copy:
     t_ms = np.concatenate([one.facts.fix_t_ms for one in fresh])
     ties = np.concatenate([one.facts.fix_tie for one in fresh])
@@ -217,6 +255,10 @@ def _newest_position(of_vehicle: Iterable[Fresh], known: Position | None) -> Pos
             alt, speed, course = (None if value != value else value for value in rest)
             position = newer(position, Position(int(facts.fix_t_ms[index]), lat, lon, alt, speed, course))
     return position
+
+
+def _place(position: Position | None) -> tuple[Any, ...]:
+    return astuple(position) if position else (None,) * 6
 
 
 def _last_ms(known_ms: int | None, of_vehicle: Iterable[Fresh]) -> int | None:

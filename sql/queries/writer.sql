@@ -69,13 +69,18 @@ SELECT vehicle_id, signal_ids, ts_ms, values, (extract(epoch FROM last_ts) * 100
     (extract(epoch FROM fix_ts) * 1000)::bigint AS fix_ms, lat, lon, alt, speed, course
 FROM latest WHERE vehicle_id = ANY ($1::int[]) ORDER BY vehicle_id FOR UPDATE;
 
--- name: update_latest_row
--- The newest values after this group.
-UPDATE latest SET
-    seen_at = now(), last_ts = timestamptz 'epoch' + $2::bigint * interval '1 ms',
-    signal_ids = $3, ts_ms = $4, values = $5,
-    fix_ts = timestamptz 'epoch' + $6::bigint * interval '1 ms', lat = $7, lon = $8, alt = $9, speed = $10, course = $11
-WHERE vehicle_id = $1;
+-- name: update_latest_rows
+-- The newest values after this group; those of one vehicle lie in $1, $2 and $3 from `low` to `high`.
+UPDATE latest l SET
+    seen_at = now(), last_ts = timestamptz 'epoch' + n.last_ms * interval '1 ms',
+    signal_ids = ($1::int[])[n.low:n.high], ts_ms = ($2::bigint[])[n.low:n.high], values = ($3::float8[])[n.low:n.high],
+    fix_ts = timestamptz 'epoch' + n.fix_ms * interval '1 ms',
+    lat = n.lat, lon = n.lon, alt = n.alt, speed = n.speed, course = n.course
+FROM unnest(
+    $4::int[], $5::int[], $6::int[], $7::bigint[],
+    $8::bigint[], $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::float8[]
+) AS n (vehicle_id, low, high, last_ms, fix_ms, lat, lon, alt, speed, course)
+WHERE l.vehicle_id = n.vehicle_id;
 
 -- name: set_vehicle_catalogs
 -- Which catalog a vehicle's newest batch was decoded with.

@@ -11,6 +11,7 @@ from cloud.copy_format import HEADER, TRAILER, Column, fixed_rows, loose_rows
 from cloud.facts import facts_of
 from cloud.latest import Newest, Position, newer
 from cloud.spans import joined
+from cloud.telemetry_rows import Fresh, LatestRow, Vehicle, latest_columns, sorted_samples
 from wire.model import Batch, Event, Fixes
 from wire.model import Column as SignalColumn
 
@@ -140,3 +141,49 @@ def test_facts_of_one_millisecond_are_numbered_in_their_order() -> None:
 def test_empty_batch_has_no_span() -> None:
     facts = facts_of(Batch(vehicle="a", stream="01890a5d-ac96-774b-bcce-b302099a8057", seq=0, t0=0))
     assert facts.span_ms is None
+
+
+columns = st.lists(
+    st.tuples(st.integers(1, 3), st.sampled_from("xyz"), st.integers(0, 30), st.lists(st.integers(0, 3), max_size=4)),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(columns)
+def test_samples_are_sorted_however_batches_overlap(made: list[tuple[int, str, int, list[int]]]) -> None:
+    fresh, expected = [], []
+    for number, (vehicle, name, t0, steps) in enumerate(made):
+        dt = np.cumsum(steps).tolist()
+        values = [number + index / 100 for index in range(len(dt))]
+        batch = Batch(
+            vehicle="a",
+            stream="01890a5d-ac96-774b-bcce-b302099a8057",
+            seq=number,
+            t0=t0,
+            signals={name: SignalColumn(dt=dt, v=values)},
+        )
+        facts = facts_of(batch)
+        fresh.append(Fresh(Vehicle(vehicle, 1), facts))
+        expected += zip([vehicle] * len(dt), ["zyx".index(name)] * len(dt), facts.t_ms, facts.tie, values, strict=True)
+    found = sorted_samples(fresh, {(1, name): index for index, name in enumerate("zyx")})
+    rows = list(zip(found.vehicles, found.signals, found.t_ms, found.ties, found.values, strict=True))
+    assert [row[:4] for row in rows] == sorted(row[:4] for row in expected)
+    assert sorted(rows) == sorted(expected)
+
+
+def test_latest_values_of_all_vehicles_lie_behind_one_another() -> None:
+    stream = "01890a5d-ac96-774b-bcce-b302099a8057"
+    signals = {"x": SignalColumn(dt=[0, 5], v=[1.0, 2.0]), "y": SignalColumn(dt=[0], v=[3.0])}
+    with_both = facts_of(Batch(vehicle="a", stream=stream, seq=0, t0=100, signals=signals))
+    fixes = Fixes(dt=[0], lat=[1.0], lon=[2.0])
+    with_fix = facts_of(Batch(vehicle="b", stream=stream, seq=0, t0=200, fixes=fixes))
+    fresh = [Fresh(Vehicle(7, 1), with_both), Fresh(Vehicle(5, 1), with_fix)]
+    known = [LatestRow(5, None, [], [], [], None), LatestRow(7, 300, [1, 2], [90, 300], [9.0, 9.5], None)]
+    newest = sorted_samples(fresh, {(1, "x"): 1, (1, "y"): 2}).newest()
+    ids, t_ms, values, *by_vehicle = latest_columns(known, fresh, newest)
+    assert (ids, t_ms, values) == ([1, 2], [105, 300], [2.0, 9.5])
+    assert list(zip(*by_vehicle, strict=True)) == [
+        (5, 1, 0, 200, 200, 1.0, 2.0, None, None, None),
+        (7, 1, 2, 300, None, None, None, None, None, None),
+    ]
