@@ -32,6 +32,8 @@ TICK_S: Final = 0.05
 STATUS_S: Final = 60.0
 QUEUED_OUTPUTS: Final = 8
 LAST_REQUEST_S: Final = 3.0
+RESERVE_BYTES: Final = 4_000_000
+"""Kept beside the spool to be given up on a full disk: room for its write-ahead log, which keeps to a fourth of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,8 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
             config.spool.path,
             vehicle=config.vehicle,
             max_bytes=config.spool.max_bytes,
+            min_free_bytes=config.spool.min_free,
+            reserve_bytes=RESERVE_BYTES,
             now_ms=_wall_ms(),
         )
         opened.callback(spool.close)
@@ -73,7 +77,7 @@ class Agent:
         self._room = asyncio.Semaphore(QUEUED_OUTPUTS)
 
     def note_start(self, spool: Spool) -> None:
-        """Say with what the agent starts; a spool that had to be set aside is told to the cloud too."""
+        """Say with what the agent starts."""
         plan = self._plan
         log.info(
             "agent_started",
@@ -86,9 +90,7 @@ class Agent:
             backlog=self._outbox.unsettled,
             uplink=plan.config.uplink.url,
         )
-        if spool.set_aside is not None:
-            log.error("spool_damaged", set_aside=str(spool.set_aside))
-            self._pipeline.take_event(_wall_ms(), "spool_damaged", {"set_aside": spool.set_aside.name})
+        self._note_repair()
 
     async def run(self, stop: asyncio.Event, *, exit_when_settled: bool) -> None:
         """All tasks, until it is time to stop; then everything in order."""
@@ -143,9 +145,19 @@ class Agent:
                 self._pipeline.take_values(t_ms, indices, values)
                 await self._hand_over()
 
+    def _note_repair(self) -> None:
+        """A damaged spool is told to the cloud too."""
+        if (repair := self._outbox.take_repair()) is None:
+            return
+        name = None if repair.set_aside is None else repair.set_aside.name
+        log.error("spool_damaged", set_aside=name, saved=repair.saved, missing=repair.missing)
+        data = {"set_aside": name, "saved": repair.saved, "missing": repair.missing}
+        self._pipeline.take_event(_wall_ms(), "spool_damaged", data)
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self._note_repair()
             self._pipeline.tick(wall_ms=_wall_ms(), monotonic_ms=time.monotonic_ns() // 1_000_000)
             await self._hand_over()
 

@@ -147,6 +147,7 @@ class SpoolSettings(_Section):
 
     path: Path = Path("spool.db")
     max_bytes: Size = Field(default=512 * 10**6, ge=8 * 10**6)
+    min_free: Size = Field(default=64 * 10**6, ge=0)  # with less the spool does not grow, unless it is tiny
 
 
 class HealthSettings(_Section):

@@ -6,6 +6,7 @@ least as new as what the delivery believes, so a process that dies between the t
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,8 @@ import zstandard
 
 from edge.batcher import Draft
 from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Delivery, Plan
-from edge.spool import Loaded, Spool, Stored
+from edge.spool import Loaded, Repair, Spool, Stored
+from edge.spool_file import SpoolDamagedError
 from wire.envelope import Reply, StreamClaim
 from wire.ranges import RangeSet
 
@@ -57,8 +59,8 @@ class Outbox:
         self.settled = asyncio.Event()
         """Set while everything that was ever stored is settled."""
         self._spool = spool
-        self._delivery = Delivery(spool.on_disk(), epoch=spool.epoch)
-        self._delivery.opened(spool.stream)
+        self._delivery = _delivery_of(spool)
+        self._repair = spool.repair
         self._disk = asyncio.Lock()
         self._note_settled()
 
@@ -71,6 +73,11 @@ class Outbox:
     def owes_nothing(self) -> bool:
         """Whether everything that was ever stored is settled, as far as is known here."""
         return self._delivery.owes_nothing
+
+    def take_repair(self) -> Repair | None:
+        """What was done about a damaged spool, when it was opened or since; given once."""
+        repair, self._repair = self._repair, None
+        return repair
 
     async def ask(self, question: Callable[[Spool], T]) -> T:
         """Look into the spool while nobody writes to it."""
@@ -106,7 +113,7 @@ class Outbox:
             outcome = self._delivery.replied(plan, reply, now_s)
             changes = any((outcome.done, outcome.reopened, outcome.lost, outcome.rejected, outcome.forgotten))
             if changes or self._delivery.epoch != before:
-                await _to_the_end(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
+                await self._at_work(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
         counts = self.counts
         counts.settled += _count(outcome.done.values())
         counts.reopened += _count(outcome.reopened.values())
@@ -151,7 +158,32 @@ class Outbox:
 
     async def _on_disk(self, note: Callable[[T], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._disk:
-            return await _to_the_end(note, work, *args, **kwargs)
+            return await self._at_work(note, work, *args, **kwargs)
+
+    async def _at_work(self, note: Callable[[T], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Work on the disk, which nobody else does now; if it turns out to be damaged, on what can be saved of it."""
+        repair = self._spool.repair
+
+        def attempt() -> T:
+            try:
+                return work(*args, **kwargs)
+            except SpoolDamagedError:
+                self._spool.heal(time.time_ns() // 1_000_000)
+                return work(*args, **kwargs)
+
+        def take_over(result: T) -> None:
+            if self._spool.repair is not repair:
+                self._repair = self._spool.repair
+                self._delivery = _delivery_of(self._spool)
+            note(result)
+
+        return await _to_the_end(take_over, attempt)
+
+
+def _delivery_of(spool: Spool) -> Delivery:
+    delivery = Delivery(spool.on_disk(), epoch=spool.epoch)
+    delivery.opened(spool.stream)
+    return delivery
 
 
 async def _to_the_end(note: Callable[[T], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -264,7 +264,10 @@ class Spool:
         return None if payload is None else decode_batch(payload).t0
 
     def write_down(self, outcome: Outcome, epoch: str | None) -> None:
-        """Keep what a reply changed. Where the disk has no room for it, the cloud will say it again."""
+        """Keep what a reply changed, as far as its streams are known.
+
+        Where the disk has no room for it, the cloud will say it again.
+        """
         with suppress(DiskFullError):
             self._write(lambda: self._apply(outcome, epoch), room=0)
 
@@ -504,16 +507,22 @@ class Spool:
         self._write_stream(self.stream)
 
     def _apply(self, outcome: Outcome, epoch: str | None) -> None:
+        known = self._streams
         for name, seqs in outcome.reopened.items():
-            self._set_done(name, self._streams[name].done - seqs)
+            if name in known:
+                self._set_done(name, known[name].done - seqs)
         for name, seqs in outcome.done.items():
-            self._set_done(name, self._streams[name].done | seqs)
+            if name in known:
+                self._set_done(name, known[name].done | seqs)
         for name, seqs, cause in outcome.lost:
-            self._add_loss(name, seqs, cause)
+            if name in known:
+                self._add_loss(name, seqs, cause)
         for name, seq, problem in outcome.rejected:
-            self._quarantine(name, seq, problem)
+            if name in known:
+                self._quarantine(name, seq, problem)
         for name in outcome.forgotten:
-            self._forget(name)
+            if name in known:
+                self._forget(name)
         if epoch is not None and epoch != self.epoch:
             self._file.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
 

@@ -247,6 +247,9 @@ def _explain(path: str, error: Exception) -> SpoolError:
 def set_aside(path: Path, now_ms: int) -> Path:
     """Rename a damaged file, and what SQLite keeps beside it; what can be read of it is read from there."""
     aside = path.with_name(f"{path.name}.damaged-{now_ms}")
+    while aside.exists():
+        now_ms += 1
+        aside = path.with_name(f"{path.name}.damaged-{now_ms}")
     for suffix in ("", "-wal", "-shm"):
         beside = path.with_name(path.name + suffix)
         if beside.exists():

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.batcher import Draft, DraftColumn
 from edge.outbox import Outbox
 from edge.spool import Spool, Stored
+from edge.spool_file import SpoolDamagedError
 from wire.envelope import Rejected, Reply
 
 NOW_MS = 1_700_000_000_000
@@ -48,3 +49,37 @@ async def test_reply_that_waits_for_the_disk_when_the_agent_stops_changes_nothin
             await storing
         assert outbox.unsettled == 2
         assert spool.quarantine() == []
+
+
+class RottenSpool(Spool):
+    """Its file turns out to be damaged at the next `put`."""
+
+    is_rotten = False
+
+    def put(self, drafts: Sequence[Draft]) -> Stored:
+        if self.is_rotten:
+            self.is_rotten = False
+            raise SpoolDamagedError("database disk image is malformed")
+        return super().put(drafts)
+
+
+async def test_spool_that_turns_out_to_be_damaged_is_healed_while_the_agent_runs(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    with closing(RottenSpool.open(path, vehicle="v1", max_bytes=8 * 10**6, now_ms=NOW_MS)) as spool:
+        outbox = Outbox(spool)
+        for _ in range(50):
+            await outbox.put([DRAFT])
+        stream = spool.stream
+        spool.is_rotten = True
+        await outbox.put([DRAFT])
+        assert spool.stream != stream
+        repair = outbox.take_repair()
+        assert repair is not None
+        assert (repair.saved, repair.missing) == (50, 0)
+        assert outbox.take_repair() is None
+        assert outbox.unsettled == 51
+        shipment = await outbox.prepare(0, most_batches=64, most_bytes=10**6)
+        expected = {(stream, seq) for seq in range(50)} | {(spool.stream, 0)}
+        assert set(shipment.plan.batches) == expected
+        await outbox.replied(shipment.plan, Reply(rejected=(Rejected(index=0, problem="not a batch"),)), 1)
+        assert outbox.unsettled == 50
