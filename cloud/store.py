@@ -6,14 +6,10 @@ by the ledger: (vehicle, stream, seq) is stored once, whoever tries how often.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-import asyncpg
-import structlog
-
-from cloud.database import UNAVAILABLE, Connection, Pool
+from cloud.database import Connection, Pool
 from cloud.errors import DatabaseError
 from cloud.facts import Facts
 from cloud.latest import Position
@@ -39,11 +35,7 @@ from wire.ranges import RangeSet
 
 TRANSACTION: Final[Mapping[str, Any]] = {"isolation": "read_committed"}
 
-BLOCKED_S: Final = 10.0
-"""After which whoever holds our locks is taken for stopped: its own group is a matter of a second."""
-
 _SQL = load("writer")
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -83,9 +75,8 @@ class _Ids:
 class Store:
     """Remembers the ids of vehicles and signals for as long as the database is the same."""
 
-    def __init__(self, pool: Pool, *, blocked_s: float = BLOCKED_S) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._blocked_s = blocked_s
         self._ids = _Ids(epoch="")
 
     async def commit(self, arrivals: Sequence[Arrival]) -> Stored:
@@ -97,7 +88,7 @@ class Store:
             await _resolve_signals(
                 connection, ids, ((ids.vehicles[a.vehicle].fleet_id, a.facts) for a in known if a.facts)
             )
-            async with self._ending_blockers(connection), connection.transaction(**TRANSACTION):
+            async with connection.transaction(**TRANSACTION):
                 fresh = await self._settle(connection, ids, known)
                 await self._write(connection, ids, fresh)
         return Stored(
@@ -170,28 +161,6 @@ class Store:
             for row in await connection.fetch(_SQL["vehicles_by_ident"], sorted(unknown)):
                 ids.vehicles[row["ident"]] = Vehicle(row["id"], row["fleet_id"])
         return ids
-
-    @asynccontextmanager
-    async def _ending_blockers(self, connection: Connection) -> AsyncIterator[None]:
-        """A writer that was stopped in mid-COPY holds its locks, and no timeout of PostgreSQL's own ends it."""
-
-        async def watch(pid: int) -> None:
-            while True:
-                await asyncio.sleep(self._blocked_s)
-                try:
-                    ended = await self._pool.fetch(_SQL["end_blockers"], pid)
-                except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                    log.warning("blockers not looked for", problem=f"{type(error).__name__}: {error}")
-                    continue
-                if ended:
-                    log.warning("ended transactions that held our locks", pids=[row["pid"] for row in ended])
-
-        watching = asyncio.create_task(watch(connection.get_server_pid()), name="blockers")
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
 
     async def _settle(self, connection: Connection, ids: _Ids, arrivals: Sequence[Arrival]) -> list[Fresh]:
         """Ledger rows locked, the group entered into them; returns what is to be written."""

@@ -13,7 +13,7 @@ class WriterMetrics:
         self.samples = counter("samples", "Samples stored.")
         self.buried = counter("buried", "Batches put to the dead letters.")
         self.strangers = counter("strangers", "Batches of vehicles that are not registered.")
-        self.zombies = counter("zombies", "Connections of writers that slept with locks in hand, ended.")
+        self.zombies = counter("zombies", "Connections that slept with locks in hand, ended.")
         self.database_errors = counter("database_errors", "Attempts that the database did not take.")
         self.bus_errors = counter("bus_errors", "Calls that Redis did not answer.")
         self.commit_seconds = Histogram(

@@ -1,8 +1,8 @@
 """A writer that is stopped in the middle of a transaction keeps its locks: no timeout of the server ends it in a COPY.
 
 Its shards are another's by then, and the other waits for these locks. Who has waited for a while looks who is in the
-way, and ends the backend of a writer that the server in turn has been waiting for. A mistake loses nothing: whoever is
-ended tries again, and the ledger knows what is stored.
+way, and ends the backend of a writer (or of an ingest) that the server in turn has been waiting for. A mistake loses
+nothing: whoever is ended tries again, and the ledger knows what is stored.
 """
 
 import asyncio
@@ -74,5 +74,5 @@ class Undeterred:
                 pids, began = (list(column) for column in zip(*zombies, strict=True))
                 ended = await connection.fetch(_SQL["end_backends"], pids, began, timeout=QUICK_S)
                 self._metrics.zombies.inc(len(ended))
-                log.warning("ended a writer's connection that slept with locks in hand", backends=pids)
+                log.warning("ended connections that slept with locks in hand", backends=pids)
         return found - before

@@ -2,12 +2,6 @@
 -- Which state of the database this is; ids that are known of another one are worth nothing.
 SELECT database_epoch();
 
--- name: end_blockers
--- Ends those of our own transactions that hold what backend $1 waits for; no migration, nobody's psql.
-SELECT a.pid, pg_terminate_backend(a.pid) AS ended
-FROM unnest(pg_blocking_pids($1)) AS b (pid) JOIN pg_stat_activity a USING (pid)
-WHERE a.application_name IN ('fleetwire-writer', 'fleetwire-ingest');
-
 -- name: vehicles_by_ident
 -- Ids of vehicles that the writer meets for the first time.
 SELECT ident, id, fleet_id FROM vehicles WHERE ident = ANY ($1::text[]);
@@ -107,7 +101,7 @@ INSERT INTO event_keys (ts, vehicle_id, key) VALUES (timestamptz 'epoch' + $1::b
 ON CONFLICT DO NOTHING RETURNING true;
 
 -- name: sleepers_in_the_way
--- Backends of writers that a writer has been waiting for, and that wait themselves for their own process.
+-- Our own backends that a writer has been waiting for, and that wait themselves for their process; nobody's psql.
 SELECT DISTINCT b.pid, b.xact_start
 FROM pg_locks l
     JOIN pg_stat_activity w ON w.pid = l.pid
@@ -115,7 +109,7 @@ FROM pg_locks l
     JOIN pg_stat_activity b ON b.pid = blocking.pid
 WHERE NOT l.granted AND l.waitstart < clock_timestamp() - $1::interval
     AND w.datname = current_database() AND w.application_name = 'fleetwire-writer'
-    AND b.datname = current_database() AND b.application_name = 'fleetwire-writer'
+    AND b.datname = current_database() AND b.application_name IN ('fleetwire-writer', 'fleetwire-ingest')
     AND b.wait_event_type = 'Client' AND b.xact_start IS NOT NULL;
 
 -- name: end_backends

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from cloud.bus import Bus
@@ -21,6 +22,8 @@ from cloud.facts import facts_of
 from cloud.migrations import migrate
 from cloud.store import Arrival, Store
 from cloud.writer import process
+from cloud.writer.metrics import WriterMetrics
+from cloud.writer.zombies import Undeterred
 from tests.private_services import PrivateRedis, PrivateServices
 from tests.running import T0_MS, add_vehicle, eventually, fetch, make_batch, running_writer, settings
 from wire.codec import encode_batch
@@ -272,7 +275,8 @@ async def test_transaction_of_a_stopped_writer_does_not_hold_up_the_next(registe
     for connection, table in ((stopped, "ledger"), (foreign, "samples")):
         await connection.execute(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE")
     async with make_pool(registered, size=2, name="writer") as pool, asyncio.timeout(30):
-        storing = asyncio.create_task(Store(pool, blocked_s=0.1).commit([arrival]))
+        undeterred = Undeterred(Store(pool), pool, WriterMetrics(CollectorRegistry()))
+        storing = asyncio.create_task(undeterred.commit([arrival]))
         await eventually(lambda: _has_ended(stopped))
         assert not storing.done()
         await foreign.execute("COMMIT")
