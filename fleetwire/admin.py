@@ -1,4 +1,4 @@
-"""fleetwire admin: users, API tokens, vehicles, fleets."""
+"""fleetwire admin: users, API tokens, vehicles, fleets, dead letters."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from cloud.config import load_cloud_config
 from cloud.database import Executor, connect
 from cloud.errors import CloudError
 from cloud.local_broker import write_broker_passwords
+from fleetwire.dead_letters import dead_letters
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ DURATION = Duration()
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as TOML.")
 @click.pass_context
 def admin(context: click.Context, config: Path | None) -> None:
-    """Users, API tokens and vehicles.
+    """Users, API tokens, vehicles, and batches that the database refused.
 
     \b
     fleetwire admin user add ann --role admin
@@ -61,6 +62,9 @@ def admin(context: click.Context, config: Path | None) -> None:
     fleetwire admin vehicle add truck-0001 --json
     """
     context.obj = config
+
+
+admin.add_command(dead_letters)
 
 
 @admin.group()

@@ -13,7 +13,7 @@ from cloud.dead_letters import find_letter, list_letters, replay
 from cloud.errors import DeadLetterError
 from cloud.facts import facts_of
 from cloud.store import Arrival, Store
-from fleetwire.dead_letters import dead_letters
+from fleetwire.admin import admin
 from tests.running import add_vehicle, fetch, make_batch
 from wire.codec import encode_batch
 from wire.model import Batch, Column
@@ -36,7 +36,7 @@ def arrival(batch: Batch) -> Arrival:
 async def run(database_url: str, *arguments: str) -> Result:
     env = {key: None for key in os.environ if key.startswith("FLEETWIRE_")}
     env |= {"FLEETWIRE_DATABASE_URL": database_url, "FLEETWIRE_REDIS_URL": "redis://127.0.0.1:1"}
-    return await asyncio.to_thread(CliRunner().invoke, dead_letters, arguments, env=env)
+    return await asyncio.to_thread(CliRunner().invoke, admin, ("dead-letters", *arguments), env=env)
 
 
 @pytest.fixture
