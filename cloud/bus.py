@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -54,9 +54,11 @@ class Bus:
         self._url = url
         self._stack = AsyncExitStack()
         self._admissions = Together(self._admit_all, at_once=TOGETHER)
+        self._fresh_ids = map(partial("{}{:x}".format, secrets.token_hex(8)), count())
 
     async def __aenter__(self) -> Self:
         self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
+        self._admitting = await self._stack.enter_async_context(_client(self._url, None))
         self._admit, self._attend, self._done, self._group, self._lease, self._release = (
             self._redis.register_script((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8"))
             for name in ("admit", "attend", "done", "group", "lease", "release")
@@ -82,7 +84,7 @@ class Bus:
 
     async def bus_id(self, shard: int) -> str:
         """The id under which a shard's content is known; a new one when Redis lost it."""
-        fresh = secrets.token_hex(8)
+        fresh = next(self._fresh_ids)
         known = await self._ask(lambda: self._redis.set(f"bus:{{{shard:02d}}}", fresh, nx=True, get=True))
         return known.decode() if isinstance(known, bytes) else fresh
 
@@ -183,7 +185,7 @@ class Bus:
         by_shard: dict[int, list[_Admission]] = {}
         for one in asked:
             by_shard.setdefault(one.shard, []).append(one)
-        calls = [_arguments(shard, of) for shard, of in by_shard.items()]
+        calls = [_arguments(shard, next(self._fresh_ids), of) for shard, of in by_shard.items()]
         try:
             answers = await self._ask(partial(self._evaluate, calls))
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -197,7 +199,8 @@ class Bus:
         return [next(found[one.shard]) for one in asked]
 
     async def _evaluate(self, calls: Sequence[Sequence[str | bytes]]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
+        # One timeout for all: redis-py's would be one for sending and for each answer, and cost more than these.
+        async with asyncio.timeout(ANSWER_S), self._admitting.pipeline(transaction=False) as pipeline:
             for arguments in calls:
                 pipeline.evalsha(self._admit.sha, 4, *arguments)
             return await pipeline.execute(raise_on_error=False)
@@ -209,7 +212,8 @@ class Bus:
         except BusDown as error:
             if not isinstance(error.__cause__, NoConnection):
                 raise
-        await self._redis.connection_pool.disconnect(inuse_connections=False)
+        for redis in (self._redis, self._admitting):
+            await redis.connection_pool.disconnect(inuse_connections=False)
         return await _answer(command())
 
     async def _read(self, shards: Sequence[int], after: str, *, count: int, block_ms: int | None) -> list[Delivery]:
@@ -249,10 +253,10 @@ def _client(url: str, timeout_s: float | None) -> "Redis":
     )
 
 
-def _arguments(shard: int, asked: Iterable[_Admission]) -> list[str | bytes]:
+def _arguments(shard: int, fresh_id: str, asked: Iterable[_Admission]) -> list[str | bytes]:
     """What the script takes, its keys first."""
     arguments: list[str | bytes] = [f"{key}:{{{shard:02d}}}" for key in ("tm", "inflight", "bus", "live")]
-    arguments.append(secrets.token_hex(8))
+    arguments.append(fresh_id)
     for one in asked:
         arguments += (
             (str(len(one.batches)), one.claims.name, one.claims.body)

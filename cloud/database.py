@@ -78,6 +78,7 @@ def make_pool(database_url: str, *, size: int, name: str, **settings: str) -> "P
         timeout=5,
         command_timeout=60,
         server_settings={"application_name": f"fleetwire-{name}", "timezone": "UTC"} | settings,
+        reset=_leave,
     )
 
 

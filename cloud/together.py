@@ -18,10 +18,13 @@ class Together(Generic[Question, Answer]):
         self._at_once = at_once
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._arrived = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None  # remembered: asking for it is a system call
 
     async def ask(self, question: Question) -> Answer:
         """Waits for `run`. What waits is bounded by those who ask."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting.append((question, future))
         self._arrived.set()
         return await future

@@ -103,8 +103,7 @@ class IngestApi:
             response = problem_response(problem)
         except web.HTTPException as error:
             response = problem_response(_of_routing(request, error))
-        self._metrics.requests.labels(route, response.status).inc()
-        self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+        self._metrics.answered(route, response.status, time.perf_counter() - began)
         return response
 
 

@@ -4,7 +4,7 @@ import asyncio
 import io
 import zlib
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import zstandard
@@ -21,9 +21,19 @@ _ONE_FRAME_BYTES: Final = 1_000_000
 
 async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> bytes:
     """Raises Problem 400, 408, 413 or 415. The server must not decompress by itself."""
-    encoding = content_encoding(request.headers.getall(hdrs.CONTENT_ENCODING, []))
+    encoding = content_encoding(tuple(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
     if (request.content_length or 0) > limit:
         raise _too_large(limit, "as sent")
+    if request.content.is_eof() and request.content.exception() is None:  # it came with the head
+        body = request.content.read_nowait()
+        if len(body) > limit:
+            raise _too_large(limit, "as sent")
+    else:
+        body = await _receive(request, limit)
+    return unpack(body, encoding, plain_limit=plain_limit)
+
+
+async def _receive(request: web.Request, limit: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(READ_S):
@@ -35,10 +45,11 @@ async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> by
         raise Problem(408, f"the body did not arrive within {READ_S:.0f} s; send less at once") from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise Problem(400, f"the body was cut: {error}") from error
-    return unpack(bytes(body), encoding, plain_limit=plain_limit)
+    return bytes(body)
 
 
-def content_encoding(values: list[str]) -> str:
+@lru_cache(maxsize=64)
+def content_encoding(values: tuple[str, ...]) -> str:
     """Raises Problem 415."""
     codings = [coding.strip().lower() for value in values for coding in value.split(",") if coding.strip()]
     if len(codings) > 1:

@@ -63,10 +63,8 @@ class LedgerReader:
 
     async def _ask(self, questions: Sequence[_Question]) -> list[LedgerView | None]:
         keys = {(one.vehicle_id, stream) for one in questions for stream in one.streams}
-        async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
-            rows = await connection.fetch(
-                _SQL["ledger_of_streams"], [key[0] for key in keys], [key[1] for key in keys], timeout=QUICK_S
-            )
+        async with asyncio.timeout(QUICK_S), self._pool.acquire() as connection:
+            rows = await connection.fetch(_SQL["ledger_of_streams"], [key[0] for key in keys], [key[1] for key in keys])
         found: dict[int, dict[str, StreamLedger]] = {}
         for _, vehicle_id, stream, received, dead, lost, upcoming in rows:
             if stream is not None:

@@ -1,5 +1,7 @@
 """What ingest counts."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
@@ -23,3 +25,11 @@ class IngestMetrics:
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
             registry=registry,
         )
+        # Looking up a child takes longer than counting.
+        self._requests_of = cache(self.requests.labels)
+        self._seconds_of = cache(self.seconds.labels)
+
+    def answered(self, route: str, status: int, took_s: float) -> None:
+        """A request over, or as over, HTTP."""
+        self._requests_of(route, status).inc()
+        self._seconds_of(route).observe(took_s)
