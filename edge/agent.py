@@ -23,6 +23,8 @@ from edge.health import HealthSignals
 from edge.health_watch import HealthWatch
 from edge.outbox import Outbox
 from edge.pipeline import Output
+from edge.progress import Progress
+from edge.service_manager import NO_MANAGER, ServiceManager
 from edge.spool import Spool
 from edge.status_socket import serve_status
 from edge.uplink import Uplink
@@ -38,7 +40,13 @@ RESERVE_BYTES: Final = 4_000_000
 log = structlog.get_logger(__name__)
 
 
-async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settled: bool = False) -> None:
+async def run_agent(
+    config: EdgeConfig,
+    stop: asyncio.Event,
+    *,
+    exit_when_settled: bool = False,
+    manager: ServiceManager = NO_MANAGER,
+) -> None:
     """Run until `stop` is set or, if asked to, until every replay has ended and all is settled."""
     plan = plan_agent(config)
     read_token(config)
@@ -61,7 +69,7 @@ async def run_agent(config: EdgeConfig, stop: asyncio.Event, *, exit_when_settle
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
         agent = Agent(plan, outbox, uplink, status)
         agent.note_start(spool)
-        await agent.run(stop, exit_when_settled=exit_when_settled)
+        await agent.run(stop, exit_when_settled=exit_when_settled, manager=manager)
 
 
 class Agent:
@@ -74,6 +82,7 @@ class Agent:
         self._uplink = uplink
         self._status = status
         self._outputs: asyncio.Queue[Output | None] = asyncio.Queue()  # bounded by the room
+        self._unstored = 0
         self._room = asyncio.Semaphore(QUEUED_OUTPUTS)
 
     def note_start(self, spool: Spool) -> None:
@@ -92,12 +101,13 @@ class Agent:
         )
         self._note_repair()
 
-    async def run(self, stop: asyncio.Event, *, exit_when_settled: bool) -> None:
+    async def run(self, stop: asyncio.Event, *, exit_when_settled: bool, manager: ServiceManager) -> None:
         """All tasks, until it is time to stop; then everything in order."""
         async with asyncio.TaskGroup() as tasks:
             store = tasks.create_task(self._store(), name="store")
             uplink = tasks.create_task(self._uplink.run(), name="uplink")
             status = tasks.create_task(self._tell_status(), name="status")
+            watchdog = tasks.create_task(self._feed_watchdog(manager), name="watchdog")
             readers = [
                 tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
             ]
@@ -108,6 +118,8 @@ class Agent:
                 intake.append(tasks.create_task(self._watch_health(self._plan.health), name="health"))
 
             await _first_of(stop.wait(), *([_all_done(readers)] if exit_when_settled and readers else []))
+            if stop.is_set():
+                manager.tell("STOPPING=1")
             await _cancel(intake)
             for bus in self._plan.buses:
                 self._pipeline.take_frames(bus.decoder, await bus.source.rest(), time.time_ns(), bus.listener)
@@ -117,7 +129,7 @@ class Agent:
             await asyncio.wait([store])
             if exit_when_settled:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
-            await _cancel([uplink, status])
+            await _cancel([uplink, status, watchdog])
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REQUEST_S):
@@ -166,6 +178,7 @@ class Agent:
         if self._pipeline.is_ready:
             await self._room.acquire()
             self._outputs.put_nowait(self._pipeline.take())
+            self._unstored += 1
 
     async def _store(self) -> None:
         """Until the input has ended. What piled up while the disk was busy goes into one commit."""
@@ -179,8 +192,28 @@ class Agent:
             for name, body in chain.from_iterable(output.catalogs for output in ready):
                 await self._outbox.keep_catalog(name, body)
             await self._outbox.put(list(chain.from_iterable(output.drafts for output in ready)))
+            self._unstored -= len(ready)
             for _ in ready:
                 self._room.release()
+
+    async def _feed_watchdog(self, manager: ServiceManager) -> None:
+        """A sign of life only while what was read also reaches the disk, and the uplink does not hang."""
+        manager.tell("READY=1")
+        if manager.watchdog_s is None:
+            return
+        progress, counts = Progress(patience_s=manager.watchdog_s / 2), self._uplink.counts
+        while True:
+            if progress.is_made(
+                time.monotonic(),
+                waiting=self._unstored,
+                stored=self._outbox.counts.stored,
+                requests=counts.requests,
+                is_waiting=counts.problem is not None,
+            ):
+                manager.tell("WATCHDOG=1")
+            else:
+                log.error("no_progress", unstored=self._unstored, requests=counts.requests)
+            await asyncio.sleep(manager.watchdog_s / 4)
 
     async def _tell_status(self) -> None:
         while True:

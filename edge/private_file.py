@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, also when power fails."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,9 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[str]]:
 
     Written by root it belongs to whom the old file, else the folder, belongs to: often the agent's own user.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), mode)
             if os.geteuid() == 0:
                 model = path.stat() if path.exists() else path.parent.stat()

@@ -3,10 +3,9 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,11 +16,13 @@ from edge.agent import run_agent
 from edge.check import LISTEN_S, check_all
 from edge.config import EdgeConfig, load_edge_config
 from edge.enrol import enrol
-from edge.errors import EdgeError
 from edge.finding import Finding
+from edge.service_manager import ServiceManager
 from edge.status import AgentStatus
 from edge.status_socket import ask_status
+from fleetwire.edge_install import install, uninstall
 from fleetwire.edge_status import render
+from fleetwire.plain_errors import errors_in_a_line
 
 RATE_S = 1.0
 
@@ -56,6 +57,10 @@ def edge() -> None:
     """The agent in the vehicle: CAN and GPS to the cloud, on its own disk until the cloud has committed it."""
 
 
+edge.add_command(install)
+edge.add_command(uninstall)
+
+
 @edge.command(
     short_help="Run the agent.",
     help=f"""Run the agent until SIGTERM or Ctrl-C; then it stops in order and loses nothing.
@@ -73,7 +78,7 @@ cannot be read whole, is said at once and nothing is started.
 )
 def run(config_path: Path, exit_when_settled: bool) -> None:
     _set_up_logging()
-    with _errors_in_a_line():
+    with errors_in_a_line():
         asyncio.run(_run(load_edge_config(config_path), exit_when_settled=exit_when_settled))
 
 
@@ -91,7 +96,7 @@ def check(config_path: Path, seconds: float, as_json: bool) -> None:
     note may be as it should be. Stop the agent before: a serial port has one reader.
     """
     _set_up_logging(logging.ERROR)
-    with _errors_in_a_line():
+    with errors_in_a_line():
         config = load_edge_config(config_path)
         findings = asyncio.run(_check(config, seconds, show=not as_json))
     problems = sum(finding.level == "problem" for finding in findings)
@@ -110,7 +115,7 @@ def status(config_path: Path, as_json: bool) -> None:
 
     Looks twice, a second apart, to tell frames a second. Ask as the agent's own user or as root.
     """
-    with _errors_in_a_line():
+    with errors_in_a_line():
         before, after = asyncio.run(_look_twice(load_edge_config(config_path), 0 if as_json else RATE_S))
     click.echo(after.model_dump_json(indent=1) if as_json else "\n".join(render(before, after)))
 
@@ -133,7 +138,7 @@ def enroll(code: str, url: str | None, config_path: Path) -> None:
     'fleetwire admin vehicle invite ID' makes the code; it is good once. The token goes into the token file, readable by
     its owner alone. What the settings lack of vehicle and [uplink] is added to them.
     """
-    with _errors_in_a_line():
+    with errors_in_a_line():
         done = asyncio.run(enrol(code, url=url, config=config_path))
     click.echo(f"this is '{done.vehicle}'; its token is in {done.token_file}")
     if done.config_changed:
@@ -170,27 +175,8 @@ async def _run(config: EdgeConfig, *, exit_when_settled: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await run_agent(config, stop, exit_when_settled=exit_when_settled)
-
-
-@contextmanager
-def _errors_in_a_line() -> Iterator[None]:
-    """What a person can act on becomes a line; anything else stays a traceback."""
-    try:
-        yield
-    except EdgeError as error:
-        raise click.ClickException(str(error)) from error
-    except ExceptionGroup as group:
-        expected, unexpected = group.split(EdgeError)
-        if expected is None or unexpected is not None:
-            raise
-        raise click.ClickException(str(_first(expected))) from group
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
+    manager = ServiceManager.of(os.environ, pid=os.getpid())
+    await run_agent(config, stop, exit_when_settled=exit_when_settled, manager=manager)
 
 
 def _set_up_logging(level: int = logging.INFO) -> None:

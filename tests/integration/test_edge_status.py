@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from edge.agent import run_agent
 from edge.config import EdgeConfig, HealthSettings, load_edge_config
+from edge.service_manager import NO_MANAGER, ServiceManager
 from edge.status import AgentStatus, frame_rates
 from edge.status_socket import StatusError, ask_status, serve_status, socket_of
 from fleetwire.edge import edge
@@ -60,10 +61,10 @@ async def config(cloud: FakeCloud, tmp_path: Path) -> AsyncIterator[EdgeConfig]:
 
 
 @asynccontextmanager
-async def running(config: EdgeConfig) -> AsyncIterator[None]:
+async def running(config: EdgeConfig, manager: ServiceManager = NO_MANAGER) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_agent(config, stop))
+        tasks.create_task(run_agent(config, stop, manager=manager))
         try:
             yield
         finally:
@@ -193,3 +194,18 @@ async def test_health_is_off_unless_the_file_has_the_section(config: EdgeConfig,
     path = config.uplink.token_file.with_name("edge.toml")
     path.write_text(f"{path.read_text()}\n[health]\n")
     assert load_edge_config(path).health.interval_s == 10
+
+
+async def test_service_manager_hears_from_the_start_to_the_end(config: EdgeConfig) -> None:
+    path = config.spool.path.with_name("notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with running(config, ServiceManager(str(path), watchdog_s=0.2)), asyncio.timeout(20):
+            heard = [await loop.sock_recv(manager, 100) for _ in range(4)]
+        assert heard == [b"READY=1", *[b"WATCHDOG=1"] * 3]
+        async with asyncio.timeout(20):
+            while (last := await loop.sock_recv(manager, 100)) == b"WATCHDOG=1":
+                pass
+        assert last == b"STOPPING=1"
