@@ -13,10 +13,11 @@ from edge.dbc import load_database
 from edge.decoder import Decoder, SignalTable
 from edge.errors import ConfigError, UplinkError
 from edge.fix_signals import FixSignals
-from edge.frame_source import FrameSource, open_bus
+from edge.frame_source import FrameSource
 from edge.gps import GpsReader
 from edge.health import HealthSignals
 from edge.listener import Listener
+from edge.open_bus import open_bus
 from edge.pipeline import Pipeline
 
 TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import can
 import structlog
 
+from edge.bus_event import BusEvent
 from edge.frame import Frame
 from edge.frame_source import ReaderCounts, ReaderError
 
@@ -115,6 +116,10 @@ class CanReader:
         """See FrameSource."""
         await self._stop()
         return self._take(len(self._waiting))
+
+    def take_events(self) -> Sequence[BusEvent]:
+        """Nothing is told of this kind of bus."""
+        return ()
 
     async def _stop(self) -> None:
         self._stopping.set()

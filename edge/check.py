@@ -17,9 +17,10 @@ from edge.decoder import SignalTable
 from edge.errors import EdgeError
 from edge.finding import Finding, note, ok, problem
 from edge.fix_signals import FixSignals
-from edge.frame_source import REPLAY, FrameSource, ReaderError, open_bus
+from edge.frame_source import REPLAY, FrameSource, ReaderError
 from edge.gps import GpsReader
 from edge.kernel_clock import is_synchronised
+from edge.open_bus import open_bus
 
 LISTEN_S: Final = 5.0
 

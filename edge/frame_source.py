@@ -1,17 +1,14 @@
-"""Where a bus's frames come from: an interface of python-can, or a recording that the agent plays itself."""
+"""What every source of a bus's frames is to the agent, and what it counts."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from glob import glob
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
+from edge.bus_event import BusEvent
 from edge.errors import EdgeError
 from edge.frame import Frame
 
 REPLAY = "replay"
-REPLAY_KEYS = ("channel", "dbc", "log_channel", "loop", "name", "speed", "strict")
 
 
 class ReaderError(EdgeError):
@@ -30,7 +27,9 @@ class ReaderCounts:
     frames: int = 0  # handed on
     remote: int = 0
     error: int = 0
-    dropped: int = 0  # came while the queue was full
+    dropped: int = 0  # came while a queue was full
+    dropped_by_kernel: int = 0  # of these, for want of room in the socket's buffer
+    bus_offs: int = 0  # how often the controller took itself off the bus
     restarts: int = 0  # the interface failed and was opened again, or will be
     last_error: str | None = None
 
@@ -54,68 +53,6 @@ class FrameSource(Protocol):
         """Ends the reception; gives what was received by then and not taken yet."""
         ...
 
-
-class BusSettings(Protocol):
-    """What the agent's file says about one bus (edge.config.CanSettings)."""
-
-    @property
-    def interface(self) -> str: ...
-    @property
-    def channel(self) -> str | Sequence[str]: ...
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def listen_only(self) -> bool: ...
-    @property
-    def speed(self) -> float: ...
-    @property
-    def loop(self) -> bool: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-
-
-def open_bus(bus: BusSettings, filters: Sequence[dict[str, int | bool]] = ()) -> FrameSource:
-    """The source that the settings name; `filters` are the decoder's. Connects in `async with`. Raises ReaderError."""
-    channels = [bus.channel] if isinstance(bus.channel, str) else list(bus.channel)
-    if bus.interface == REPLAY:
-        from edge.replay import ReplayReader
-
-        options = dict(bus.options)
-        source_channel = options.pop("log_channel", None)
-        if options:
-            unknown = next(iter(options))
-            near = get_close_matches(unknown, REPLAY_KEYS, n=1, cutoff=0.0)[0]
-            problem = f"a replay has no setting {unknown!r}; did you mean {near!r}? Known: {', '.join(REPLAY_KEYS)}"
-            raise ReaderError(bus.name or channels[0], problem)
-        paths = [path for channel in channels for path in _paths(channel)]
-        return ReplayReader(
-            paths, name=bus.name or paths[0].name, speed=bus.speed, loop=bus.loop, log_channel=source_channel
-        )
-    from can.interfaces import BACKENDS
-
-    from edge.can_reader import CanReader
-
-    if bus.interface not in BACKENDS:
-        near = get_close_matches(bus.interface, [REPLAY, *BACKENDS], n=1, cutoff=0.0)[0]
-        problem = f"python-can has no interface {bus.interface!r}; did you mean {near!r}?"
-        raise ReaderError(bus.name or channels[0], problem)
-    if len(channels) != 1:
-        raise ReaderError(bus.name or channels[0], "one channel a bus: give each its own [[can]]")
-    return CanReader(
-        bus.interface,
-        channels[0],
-        name=bus.name,
-        options=bus.options,
-        filters=filters,
-        listen_only=bus.listen_only,
-    )
-
-
-def _paths(text: str) -> list[Path]:
-    """The file, or those that a pattern such as `logs/*.MF4` matches, by name."""
-    if Path(text).exists() or not set("*?[") & set(text):
-        return [Path(text)]
-    paths = sorted(Path(path) for path in glob(text))
-    if not paths:
-        raise ReaderError(text, "no file matches")
-    return paths
+    def take_events(self) -> Sequence[BusEvent]:
+        """What happened to the bus and was not given before."""
+        ...

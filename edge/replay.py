@@ -13,6 +13,7 @@ from typing import Final, Protocol, Self
 
 import structlog
 
+from edge.bus_event import BusEvent
 from edge.drive import is_drive, load_drive
 from edge.drive_frames import drive_database, drive_frames
 from edge.frame import Frame
@@ -102,6 +103,10 @@ class ReplayReader:
     async def rest(self) -> list[Frame]:
         """Nothing: a frame is received when it is taken."""
         return []
+
+    def take_events(self) -> Sequence[BusEvent]:
+        """Nothing is told of this kind of bus."""
+        return ()
 
     async def _paced(self, frames: Iterable[Frame], pacer: "_Pacer") -> AsyncIterator[list[Frame]]:
         """The frames in lists, each list when its last frame is due."""

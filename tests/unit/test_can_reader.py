@@ -14,7 +14,8 @@ import pytest
 from edge.can_reader import CanReader
 from edge.config import CanSettings
 from edge.frame import Frame
-from edge.frame_source import ReaderError, open_bus
+from edge.frame_source import ReaderError
+from edge.open_bus import open_bus
 
 LIMIT_S = 20
 HAS_VCAN = Path("/sys/class/net/vcan0").exists()

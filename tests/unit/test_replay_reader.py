@@ -10,8 +10,9 @@ import pytest
 
 from edge.drive import DriveError
 from edge.frame import Frame
-from edge.frame_source import ReaderError, open_bus
+from edge.frame_source import ReaderError
 from edge.log_file import RecordingError
+from edge.open_bus import open_bus
 from edge.replay import ReplayReader
 
 START_NS = 1_700_000_000_000_000_000
