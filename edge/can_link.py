@@ -76,7 +76,7 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """struct rtattr, one after the other."""
     while len(data) >= _ATTRIBUTE.size:
         length, number = _ATTRIBUTE.unpack_from(data)
-        if length < _ATTRIBUTE.size:
+        if not _ATTRIBUTE.size <= length <= len(data):
             return
         yield number & _TYPE_MASK, data[_ATTRIBUTE.size : length]
         data = data[-(-length // 4) * 4 :]

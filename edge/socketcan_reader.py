@@ -129,6 +129,7 @@ class SocketCanReader:
             self._note(error)
         self._task = asyncio.create_task(self._run(first), name=f"can {self.name}")
         self._task.add_done_callback(lambda _: self._ready.set())
+        await asyncio.sleep(0)  # from here on the task owns the socket
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
