@@ -5,6 +5,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext, create_default_context
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -42,10 +43,11 @@ async def enrol(code: str, *, url: str | None, config: Path) -> Enrolled:
     address = _address(url or uplink.get("url"))
     token_file = config.parent / uplink.get("token_file", TOKEN_FILE)
     _parse(config, complete(text, vehicle="any", url=address))
+    tls = _trust(config.parent / uplink["ca_file"]) if "ca_file" in uplink else None
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
         with replacing(config, mode=mode) as new_config, replacing(token_file, mode=0o600) as new_token:
-            vehicle, token = await _exchange(address, code, known.get("vehicle"))
+            vehicle, token = await _exchange(address, code, known.get("vehicle"), tls)
             new_token.write(f"{token}\n")
             changed = complete(text, vehicle=vehicle, url=address)
             new_config.write(changed)
@@ -91,12 +93,19 @@ def _address(url: str | None) -> str:
     return url.rstrip("/")
 
 
-async def _exchange(url: str, code: str, vehicle: str | None) -> tuple[str, str]:
+def _trust(authorities: Path) -> SSLContext:
+    try:
+        return create_default_context(cafile=authorities)
+    except OSError as error:
+        raise UplinkError(f"{authorities}: {error.strerror or error}: ca_file is to hold PEM certificates") from error
+
+
+async def _exchange(url: str, code: str, vehicle: str | None, tls: SSLContext | None) -> tuple[str, str]:
     body = {"code": code} | ({"vehicle": vehicle} if vehicle else {})
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.post(f"{url}/v1/enroll", json=body, allow_redirects=False) as response,
+            session.post(f"{url}/v1/enroll", json=body, allow_redirects=False, ssl=tls or True) as response,
         ):
             status, answer = response.status, _object(await response.read())
     except (aiohttp.ClientError, TimeoutError) as error:
