@@ -37,6 +37,7 @@ class DiskStream:
     done: RangeSet = EMPTY
     evicted: RangeSet = EMPTY
     lost: dict[str, RangeSet] = field(default_factory=dict)
+    urgent: RangeSet = EMPTY
 
 
 @dataclass
@@ -50,7 +51,9 @@ class Disk:
     def opened(self) -> Delivery:
         return Delivery(
             (
-                StreamOnDisk(name, stream.next, stream.held, stream.done, stream.evicted, dict(stream.lost))
+                StreamOnDisk(
+                    name, stream.next, stream.held, stream.done, stream.evicted, dict(stream.lost), stream.urgent
+                )
                 for name, stream in self.streams.items()
             ),
             epoch=self.epoch,
@@ -87,13 +90,15 @@ class Agent:
         self.disk.streams[stream] = DiskStream()
         self.delivery.opened(stream)
 
-    def record(self, content: str) -> Key:
+    def record(self, content: str, *, urgent: bool = False) -> Key:
         stream = self.disk.streams[self.stream]
         seq = stream.next
         stream.next += 1
         stream.held = stream.held | RangeSet.of([seq])
         self.disk.content[self.stream, seq] = content
-        self.delivery.stored(self.stream, seq)
+        if urgent:
+            stream.urgent = stream.urgent | RangeSet.of([seq])
+        self.delivery.stored(self.stream, seq, urgent=urgent)
         return self.stream, seq
 
     def evict(self, name: str, seqs: RangeSet) -> None:
@@ -170,11 +175,16 @@ class Protocol(RuleBasedStateMachine):
 
     # What happens in the vehicle
 
-    @rule(agent=agents, count=st.integers(1, 4), kind=st.sampled_from([GOOD, GOOD, GOOD, GOOD, POISON, INVALID]))
-    def record(self, agent: Agent, count: int, kind: str) -> None:
+    @rule(
+        agent=agents,
+        count=st.integers(1, 4),
+        kind=st.sampled_from([GOOD, GOOD, GOOD, GOOD, POISON, INVALID]),
+        urgent=st.booleans(),
+    )
+    def record(self, agent: Agent, count: int, kind: str, urgent: bool) -> None:
         for _ in range(count):
             content = f"{kind}-{self.draw('content')}"
-            self.recorded[agent.record(content)] = content
+            self.recorded[agent.record(content, urgent=urgent)] = content
 
     @rule(agent=agents)
     def kill_agent(self, agent: Agent) -> None:
@@ -224,6 +234,9 @@ class Protocol(RuleBasedStateMachine):
     def send(self, agent: Agent, limit: int, fate: str) -> None:
         plan = agent.delivery.plan(self.now_s, limit=limit)
         assert len(set(plan.batches)) == len(plan.batches) <= limit
+        urgent = [seq in agent.disk.streams[name].urgent for name, seq in plan.batches]
+        assert urgent == sorted(urgent, reverse=True)
+        assert bool(plan.batches) == (agent.delivery.seconds_until_due(self.now_s) == 0)
         if fate == "request lost":
             return
         reply = self.ingest(plan.batches, plan.claims, agent.disk)

@@ -1,8 +1,10 @@
 """The spool: what is stored survives, the bound holds, and what leaves is accounted for."""
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +13,10 @@ import pytest
 from edge.batcher import Draft, DraftColumn
 from edge.delivery import Outcome
 from edge.errors import SpoolError
-from edge.spool import MOST_QUARANTINED, Spool
+from edge.spool import LEAST_BYTES, MOST_QUARANTINED, Spool
+from edge.spool_file import WAL_BYTES
 from wire.codec import decode_batch
+from wire.model import Event
 from wire.ranges import EMPTY, RangeSet
 
 NOW_MS = 1_700_000_000_000
@@ -243,6 +247,97 @@ def test_done_batches_leave_before_older_ones_that_are_not(open_spool: OpenSpool
     assert evicted - RangeSet([(10, 49)]) == EMPTY
     assert state.lost == {}
     assert RangeSet([(0, 9)]) - state.held == EMPTY
+
+
+def test_batches_with_events_leave_last(open_spool: OpenSpool) -> None:
+    spool = open_spool(max_bytes=8 * MB)
+    alarm = Draft(columns=draft(5_000).columns, events=(Event(t=NOW_MS, kind="dtc", data={}),))
+    stream = spool.put([alarm, alarm]).stream
+    evicted = EMPTY
+    while len(evicted) < 100:
+        evicted = evicted | spool.put([draft(5_000)]).evicted.get(stream, EMPTY)
+    assert not evicted & seqs(0, 1)
+    assert spool.on_disk()[0].urgent == seqs(0, 1)
+    spool.close()
+    assert open_spool().on_disk()[0].urgent == seqs(0, 1)
+
+
+def test_spool_does_not_grow_while_the_disk_is_nearly_full(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    with closing(Spool.open(path, vehicle="v1", max_bytes=100 * MB, min_free_bytes=2**62, now_ms=NOW_MS)) as spool:
+        evicted = EMPTY
+        for number in range(400):
+            evicted = evicted | spool.put([draft(5_000, start=number)]).evicted.get(spool.stream, EMPTY)
+            assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= LEAST_BYTES + 3 * WAL_BYTES
+    assert evicted.upto == evicted.head > 0
+
+
+def test_reserve_is_kept_beside_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    with closing(Spool.open(path, vehicle="v1", max_bytes=8 * MB, reserve_bytes=MB, now_ms=NOW_MS)):
+        assert (tmp_path / "spool.db.reserve").stat().st_blocks * 512 >= MB
+
+
+def test_what_a_row_says_is_done_is_not_believed_after_a_bit_flipped(open_spool: OpenSpool, tmp_path: Path) -> None:
+    spool = open_spool()
+    stream = spool.put([draft() for _ in range(50)]).stream
+    spool.write_down(outcome(done={stream: RangeSet([(0, 9)])}), "e")
+    spool.close()
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.execute("UPDATE streams SET done = '[[0,49]]' WHERE next = 50")
+    connection.close()
+    spool = open_spool()
+    assert spool.repair is not None
+    old = next(state for state in spool.on_disk() if state.stream == stream)
+    assert (old.held, old.done) == (RangeSet([(0, 49)]), EMPTY)
+
+
+def test_row_that_turns_up_under_another_number_is_not_sent(open_spool: OpenSpool, tmp_path: Path) -> None:
+    spool = open_spool()
+    stream = spool.put([draft(start=1), draft(start=2)]).stream
+    spool.close()
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.execute("UPDATE batches SET payload = (SELECT payload FROM batches WHERE seq = 0) WHERE seq = 1")
+    connection.close()
+    assert open_spool().load([(stream, 0), (stream, 1)], max_bytes=MB).damaged == [(stream, 1)]
+
+
+def test_spool_of_the_first_format_is_taken_over(open_spool: OpenSpool, tmp_path: Path) -> None:
+    spool = open_spool()
+    stream = spool.put([draft(), draft()]).stream
+    spool.write_down(outcome(done={stream: seqs(0)}, lost=((stream, seqs(7), "damaged"),)), "e")
+    spool.close()
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.executescript(
+            "DROP INDEX urgent; ALTER TABLE batches DROP COLUMN priority; ALTER TABLE streams DROP COLUMN crc;"
+            "ALTER TABLE losses DROP COLUMN crc; DELETE FROM meta WHERE name = 'vehicle_crc'; PRAGMA user_version = 1"
+        )
+    connection.close()
+    spool = open_spool()
+    assert spool.repair is None
+    old = spool.on_disk()[0]
+    assert (old.stream, old.held, old.done, old.lost) == (stream, seqs(0, 1), seqs(0), {"damaged": seqs(7)})
+    assert len(spool.load([(stream, 0), (stream, 1)], max_bytes=MB).batches) == 2
+
+
+def test_log_that_ends_too_early_gives_back_what_is_behind_the_damage(open_spool: OpenSpool, tmp_path: Path) -> None:
+    spool = open_spool()
+    stream = spool.stream
+    for number in range(20):
+        spool.put([draft(start=number)])
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tmp_path.glob("spool.db*"):  # as a kill leaves them
+        shutil.copy(file, copy)
+    log = bytearray((copy / "spool.db-wal").read_bytes())
+    log[len(log) // 2] ^= 1
+    (copy / "spool.db-wal").write_bytes(log)
+    with closing(Spool.open(copy / "spool.db", vehicle="v1", max_bytes=8 * MB, now_ms=NOW_MS)) as damaged:
+        assert damaged.repair is not None
+        assert damaged.set_aside is None
+        old = next(state for state in damaged.on_disk() if state.stream == stream)
+        assert old.next == 20
+        assert len(old.held) >= 19
 
 
 def test_catalogs_are_kept_while_a_batch_waits(open_spool: OpenSpool) -> None:
