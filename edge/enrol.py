@@ -21,6 +21,7 @@ _TOKEN: Final = re.compile(r"[!-~]{8,512}")
 _PLACE_OF_VEHICLE: Final = re.compile(r"(?:[ \t]*(?:#.*)?\n)*?(#[ \t]*vehicle[ \t]*=.*)")
 """A commented line above everything else, where a template leaves it open."""
 
+_PATHS: Final = ("url", "token_file", "ca_file")
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 
 
@@ -40,6 +41,8 @@ async def enrol(code: str, *, url: str | None, config: Path) -> Enrolled:
     mode = config.stat().st_mode & 0o777 if config.exists() else 0o644
     known = _parse(config, text)
     uplink = known.get("uplink", {})
+    if not isinstance(uplink, dict) or not all(isinstance(uplink.get(key, ""), str) for key in _PATHS):
+        raise ConfigError(f"{config}: [uplink] is a section whose {', '.join(_PATHS)} are texts")
     address = _address(url or uplink.get("url"))
     token_file = config.parent / uplink.get("token_file", TOKEN_FILE)
     _parse(config, complete(text, vehicle="any", url=address))

@@ -110,6 +110,8 @@ async def test_refusal_changes_nothing(
         ("", "mqtts://broker:8883", "not an address to enrol at"),
         ("[uplink]\nurl = 'mqtts://broker'\n", None, "not an address to enrol at"),
         ("uplink.url = 'http://x'\n", URL, "not TOML"),
+        ("uplink = 5\n", URL, r"\[uplink\] is a section"),
+        ("[uplink]\ntoken_file = 5\n", URL, "are texts"),
         ("[uplink]\nca_file = 'no.pem'\n", URL, "no.pem: No such file"),
         ("[uplink]\nca_file = 'edge.toml'\n", URL, "is to hold PEM certificates"),
     ],
