@@ -10,17 +10,19 @@ from typing import Final
 from edge.agent_plan import plan_agent, read_token
 from edge.bus_watch import BusWatch
 from edge.check_system import check_clock, check_disk
-from edge.check_uplink import check_uplink
+from edge.check_uplink import check_broker, check_uplink
 from edge.config import CanSettings, EdgeConfig, GpsSettings
 from edge.dbc import load_database
 from edge.decoder import SignalTable
-from edge.errors import EdgeError
+from edge.errors import EdgeError, UplinkError
 from edge.finding import Finding, note, ok, problem
 from edge.fix_signals import FixSignals
 from edge.frame_source import REPLAY, FrameSource, ReaderError
 from edge.gps import GpsReader
 from edge.kernel_clock import is_synchronised
 from edge.open_bus import open_bus
+from edge.tls import tls_context
+from edge.uplink_way import open_transport
 
 LISTEN_S: Final = 5.0
 
@@ -39,9 +41,20 @@ async def check_all(config: EdgeConfig, *, listen_s: float = LISTEN_S) -> AsyncI
     yield check_clock(datetime.now(UTC), synchronised=is_synchronised())
     for finding in await asyncio.to_thread(check_disk, config.spool.path, max_bytes=config.spool.max_bytes):
         yield finding
-    uplink = config.uplink
-    for finding in await check_uplink(uplink.url, lambda: read_token(config), now=lambda: datetime.now(UTC)):
+    for finding in await _check_uplink(config):
         yield finding
+
+
+async def _check_uplink(config: EdgeConfig) -> list[Finding]:
+    url = config.uplink.url
+    try:
+        if config.uplink.is_mqtt:
+            async with open_transport(config) as transport:
+                return [await check_broker(url, transport)]
+        tls = tls_context(config.uplink)
+    except UplinkError as error:
+        return [problem("uplink", str(error), "correct the certificates")]
+    return await check_uplink(url, lambda: read_token(config), now=lambda: datetime.now(UTC), tls=tls)
 
 
 async def _listen(config: EdgeConfig, seconds: float) -> list[Finding]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from ssl import SSLContext
 from typing import Final
 
 import aiohttp
@@ -11,18 +12,20 @@ import zstandard
 
 from edge.errors import UplinkError
 from edge.finding import Finding, note, ok, problem
+from edge.transport import Transport
 
 MOST_SKEW_S: Final = 30.0
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
 _NOTHING: Final = zstandard.compress(b'{"batches":[],"streams":[]}')
 _ENCODING: Final = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
+_REACH: Final = "is there a network, is the address right, is ingest running? Until then everything waits in the spool"
 _ENROL: Final = "'fleetwire edge enroll CODE' gets a new one; 'fleetwire admin vehicle invite' makes the code"
 
 
-async def check_uplink(url: str, token: Callable[[], str], *, now: Callable[[], datetime]) -> list[Finding]:
+async def check_uplink(
+    url: str, token: Callable[[], str], *, now: Callable[[], datetime], tls: SSLContext | None = None
+) -> list[Finding]:
     """Sends a request with nothing in it, which changes nothing. `token` may raise UplinkError."""
-    if not url.startswith(("http://", "https://")):
-        return [note("uplink", f"{url} is not tried here", "'fleetwire edge status' tells how the running agent fares")]
     try:
         headers = {"Authorization": f"Bearer {token()}", **_ENCODING}
     except UplinkError as error:
@@ -31,17 +34,28 @@ async def check_uplink(url: str, token: Callable[[], str], *, now: Callable[[], 
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.post(f"{url.rstrip('/')}/v1/batches", data=_NOTHING, headers=headers, allow_redirects=False) as got,
+            session.post(
+                f"{url.rstrip('/')}/v1/batches", data=_NOTHING, headers=headers, allow_redirects=False, ssl=tls or True
+            ) as got,
         ):
             answer = (await got.read())[:200].decode(errors="replace")
             status, date = got.status, got.headers.get("Date", "")
     except aiohttp.ClientConnectorCertificateError as error:
         return [problem("uplink", f"{url}: {error}", "the server's certificate is not trusted, or the clock is wrong")]
     except (aiohttp.ClientError, TimeoutError) as error:
-        advice = "is there a network, is the address right, is ingest running? Until then everything waits in the spool"
-        return [problem("uplink", f"{url} does not answer: {error or 'no answer in time'}", advice)]
+        return [problem("uplink", f"{url} does not answer: {error or 'no answer in time'}", _REACH)]
     took_ms = 1000 * (time.monotonic() - began)
     return [_judge(url, status, answer, took_ms), *_compare_clocks(date, now())]
+
+
+async def check_broker(url: str, transport: Transport) -> Finding:
+    """The same by way of an MQTT broker, which tells no time."""
+    began = time.monotonic()
+    answer = await transport.send(_NOTHING)
+    if not answer.status:
+        return problem("uplink", f"{url} does not answer: {answer.problem}", _REACH)
+    said = answer.problem or answer.body[:200].decode(errors="replace")
+    return _judge(url, answer.status, said, 1000 * (time.monotonic() - began))
 
 
 def _judge(url: str, status: int, answer: str, took_ms: float) -> Finding:

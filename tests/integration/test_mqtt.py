@@ -1,6 +1,7 @@
 """MQTT from the vehicle's spool through a real Mosquitto to the database: what breaks on the way costs nothing."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -13,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import structlog
-from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from redis.asyncio import Redis
 
 from cloud.accounts import revoke_devices
@@ -23,6 +24,7 @@ from cloud.database import connect
 from cloud.local_broker import write_broker_passwords
 from edge.agent import run_agent
 from edge.batcher import Draft, DraftColumn
+from edge.check_uplink import check_broker
 from edge.config import load_edge_config
 from edge.outbox import Outbox
 from edge.pacing import Timings
@@ -249,6 +251,40 @@ async def test_wrong_token_is_said_and_waits_long_until_it_is_replaced(stand: St
             assert vehicle.uplink.counts.refused == 1
 
 
+async def test_check_tries_the_broker(stand: Stand) -> None:
+    token = await stand.add_vehicle()
+    broker = Broker.at(stand.address, None)
+    async with MqttTransport(broker, vehicle="truck-1", token=lambda: token, timeout_s=5) as transport:
+        assert "no ingest is connected" in (await check_broker(stand.address, transport)).found
+        async with running_ingest(stand.config):
+            await eventually(lambda: _status(transport, b"{}", 200))
+            assert "accepts the credential" in (await check_broker(stand.address, transport)).found
+    async with MqttTransport(broker, vehicle="truck-1", token=lambda: "fwd_wrong", timeout_s=5) as transport:
+        assert "refuses the credential" in (await check_broker(stand.address, transport)).found
+
+
+async def test_client_of_mqtt_3_is_answered_too(stand: Stand) -> None:
+    token = await stand.add_vehicle()
+    replies: asyncio.Queue[bytes] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    async with (
+        cloud(stand),
+        client_at(stand.address, "old", "truck-1", token, protocol=MQTTProtocolVersion.MQTTv311) as client,
+    ):
+        client.on_message = lambda client, _, message: loop.call_soon_threadsafe(replies.put_nowait, message.payload)
+        client.subscribe("fleetwire/truck-1/reply", 1)
+
+        async def is_answered() -> dict[str, object] | None:
+            client.publish("fleetwire/truck-1/batch", b"{}", qos=1)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    reply: dict[str, object] = json.loads(await replies.get())
+                    return reply
+            return None
+
+        assert (await eventually(is_answered))["accepted"] == []
+
+
 async def test_token_that_is_revoked_is_refused(stand: Stand, tmp_path: Path) -> None:
     async with cloud(stand), vehicle_at(stand, tmp_path, await stand.add_vehicle()) as vehicle:
         await vehicle.put(1)
@@ -321,11 +357,18 @@ async def assert_stored_once(stand: Stand, vehicle: Vehicle) -> None:
 
 
 @asynccontextmanager
-async def client_at(address: str, client_id: str, user: str, password: str) -> AsyncIterator[Client]:
+async def client_at(
+    address: str,
+    client_id: str,
+    user: str,
+    password: str,
+    *,
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+) -> AsyncIterator[Client]:
     """Another client, connected."""
     connected = asyncio.Event()
     loop = asyncio.get_running_loop()
-    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTv5, reconnect_on_failure=False)
+    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
     client.username_pw_set(user, password)
     client.on_connect = lambda *_: loop.call_soon_threadsafe(connected.set)
     parts = urlsplit(address)
