@@ -94,5 +94,5 @@ def _replace(path: Path, text: str) -> None:
     if before is not None:
         with suppress(PermissionError):
             os.chown(fresh, before.st_uid, before.st_gid)
-        fresh.chmod(before.st_mode & 0o777)
+    fresh.chmod(before.st_mode & 0o777 if before is not None else 0o640)  # the folder's group may be the broker's
     fresh.replace(path)

@@ -43,7 +43,7 @@ class Mosquitto:
 
     def prepare(self, sandbox: Sandbox, folder: Path, *, port: int, password: str) -> None:
         (folder / "mosquitto.conf").write_text(_SETTINGS.format(port=port))
-        (folder / "acl").write_text(ACL.format(user=USER))
+        _write_private(folder / "acl", ACL.format(user=USER))
         kept = password_file(folder)
         _write_private(folder / "passwd", with_user(kept.read_text() if kept.exists() else "", USER, password))
 
