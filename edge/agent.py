@@ -169,6 +169,9 @@ class Agent:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            for bus in self._plan.buses:
+                for event in bus.source.take_events():
+                    self._pipeline.take_event(*event)
             self._note_repair()
             self._pipeline.tick(wall_ms=_wall_ms(), monotonic_ms=time.monotonic_ns() // 1_000_000)
             await self._hand_over()
