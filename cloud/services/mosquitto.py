@@ -19,6 +19,7 @@ password_file /data/passwd
 acl_file /data/acl
 max_inflight_messages 100
 max_queued_messages 10000
+max_queued_bytes 200000000
 persistence true
 persistence_location /data/
 log_dest stderr

@@ -180,6 +180,22 @@ async def test_broker_that_is_killed_costs_nothing(stand: Stand, tmp_path: Path,
         await assert_stored_once(stand, vehicle)
 
 
+async def test_broker_that_hangs_costs_time_alone(stand: Stand, tmp_path: Path) -> None:
+    token = await stand.add_vehicle()
+    async with cloud(stand), vehicle_at(stand, tmp_path, token, timeout_s=1.0) as vehicle:
+        await vehicle.put(3)
+        await vehicle.settled()
+        broker = stand.services.running("mosquitto").process.pid
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            await vehicle.put(3)
+            await eventually(lambda: _true(vehicle.uplink.counts.failures >= 2))
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        await vehicle.settled()
+        await assert_stored_once(stand, vehicle)
+
+
 async def test_client_id_taken_over_costs_nothing(stand: Stand, tmp_path: Path) -> None:
     token = await stand.add_vehicle()
     async with cloud(stand), vehicle_at(stand, tmp_path, token) as vehicle:
