@@ -107,7 +107,7 @@ def read_token(config: EdgeConfig) -> str:
 
 
 def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
-    if not bus.dbc:
+    if not bus.dbc and not bus.protocols:
         raise ConfigError(f'[[can]] {bus.name or bus.channel}: name its database: dbc = ["vehicle.dbc"]')
     databases = [load_database(path, strict=bus.strict) for path in bus.dbc]
     decoder = Decoder(databases, bus=bus.name, table=table)

@@ -56,7 +56,7 @@ class CanSettings(_Section):
     listen_only: bool = True
     speed: float = Field(default=1.0, ge=0)  # replay only; 0 is as fast as possible
     loop: bool = False  # replay only
-    protocols: tuple[Protocol, ...] | None = None  # None: what the databases suggest
+    protocols: tuple[Protocol, ...] | None = None  # None: isotp, and j1939 where a database has it
 
     @property
     def options(self) -> dict[str, Any]:

@@ -140,7 +140,8 @@ class LogDecoder:
                     most = ", ".join(f"{what} ({count:,})" for what, count in counted.most_common(_NAMED_AT_MOST))
                     more = ", …" if len(counted) > _NAMED_AT_MOST else ""
                     yield f"channel {name}: {counted.total():,} frames {explanation}: {most}{more}"
-            for cause, count in channel.listener.faults().items():
+            unfinished = {"unfinished": channel.listener.open}
+            for cause, count in (channel.listener.faults() | unfinished).items():
                 if count:
                     yield f"channel {name}: messages of several frames: {count:,} {cause.replace('_', ' ')}"
 

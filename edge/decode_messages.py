@@ -2,8 +2,10 @@
 
 from collections.abc import Container, Iterator
 
-from edge.heard import Heard
+from edge.heard import Heard, Payload
 from edge.j1939_dm import DM1_PGN, DM2_PGN, LAMPS, DiagnosticMessage, read_dm
+from edge.j1939_transport import Transfer
+from edge.obd import LISTS, read_codes, read_statuses, read_vin
 from edge.protocols import Protocol
 
 Row = tuple[str, str, int | float | str]
@@ -14,15 +16,32 @@ _DM_NAMES = {DM1_PGN: "DM1", DM2_PGN: "DM2"}
 def rows(heard: Heard, shown: Container[Protocol]) -> Iterator[Row]:
     """Of the protocols `shown`, what is no signal: trouble codes, and in hexadecimal what no database knows."""
     message = heard.message
-    if message is None or "j1939" not in shown:
-        return
+    if isinstance(message, Transfer) and "j1939" in shown:
+        yield from _of_j1939(message, is_known=bool(heard.decoded))
+    elif isinstance(message, Payload) and "isotp" in shown:
+        yield from _of_diagnostics(message)
+
+
+def _of_j1939(message: Transfer, *, is_known: bool) -> Iterator[Row]:
     source = f"@{message.source:02X}"
     if message.pgn in _DM_NAMES:
         said = read_dm(message.data)
         if said is not None:
             yield from ((_DM_NAMES[message.pgn] + source, signal, value) for signal, value in _dm_values(said))
-    elif not heard.decoded:
+    elif not is_known:
         yield f"PGN{message.pgn}{source}", "data", message.data.hex().upper()
+
+
+def _of_diagnostics(message: Payload) -> Iterator[Row]:
+    content = message.data
+    source = f"@{message.arbitration_id:08X}" if message.is_extended else f"@{message.arbitration_id:03X}"
+    yield f"ISO-TP{source}", "data", content.hex().upper()
+    if (codes := read_codes(content)) is not None:
+        yield f"DTC{source}", LISTS[content[0]], " ".join(codes)
+    elif (statuses := read_statuses(content)) is not None:
+        yield from ((f"DTC{source}", code, status) for code, status in statuses)
+    elif (vin := read_vin(content)) is not None:
+        yield f"VIN{source}", "vin", vin
 
 
 def _dm_values(said: DiagnosticMessage) -> Iterator[tuple[str, int]]:

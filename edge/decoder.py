@@ -206,13 +206,10 @@ class Decoder:
 
     def _open(self, arbitration_id: int, is_extended: bool) -> "_Slot | None":
         """The slot for an identifier that is seen for the first time; None, which is not kept, where there is none."""
+        slot: _Slot
         if self._is_reserved(arbitration_id, is_extended):
-            if len(self.reserved_ids) >= _MOST_RESERVED_IDS:
-                self.reserved_ids.clear()
-            self.reserved_ids.add(arbitration_id)
-            return None
-        message = self._find(arbitration_id, is_extended)
-        if message is not None:
+            slot = self._open_reserved(arbitration_id)
+        elif (message := self._find(arbitration_id, is_extended)) is not None:
             slot = self._slot(message, arbitration_id & 0xFF)
         elif len(self.counts.unknown_id) < _MOST_UNKNOWN_IDS:
             slot = _UnknownSlot(_id_name(arbitration_id, is_extended), self.counts)
@@ -221,6 +218,17 @@ class Decoder:
             return None
         (self._extended if is_extended else self._standard)[arbitration_id] = slot
         return slot
+
+    def _open_reserved(self, arbitration_id: int) -> "_ReservedSlot":
+        """Remembers the identifier; of too many, all are forgotten, and opened anew when they come again."""
+        if len(self.reserved_ids) >= _MOST_RESERVED_IDS:
+            for slots in (self._standard, self._extended):
+                for known in self.reserved_ids & slots.keys():
+                    if isinstance(slots[known], _ReservedSlot):
+                        del slots[known]
+            self.reserved_ids.clear()
+        self.reserved_ids.add(arbitration_id)
+        return _ReservedSlot()
 
     def _find(self, arbitration_id: int, is_extended: bool) -> Message | None:
         exact = self._messages.get((arbitration_id, is_extended))
@@ -290,6 +298,20 @@ class _Slot:
     def _report(self, cause: str) -> None:
         self._counts.add(cause, self._name)
         self.payload = None  # a frame with a fault is read again, so that each is counted
+
+
+class _ReservedSlot(_Slot):
+    """An identifier that is left to others."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.length = -1
+        self.payload = None
+        self.unchanged = None
+
+    def read_other(self, data: bytes) -> None:
+        """See _Slot."""
 
 
 class _UnknownSlot(_Slot):

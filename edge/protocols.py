@@ -2,5 +2,5 @@
 
 from typing import Literal, get_args
 
-Protocol = Literal["j1939"]
+Protocol = Literal["j1939", "isotp"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)

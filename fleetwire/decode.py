@@ -54,6 +54,12 @@ def decode(
     occurrence1, spn2 …; and for other messages of several frames that no database knows, such as PGN65251@00, the
     signal data, whose value is text: the bytes in hex.
 
+    --protocol isotp adds what a scan tool and a car say to each other, whole: ISO-TP@7E8 with the signal data, the
+    bytes in hex; trouble codes as DTC@7E8, with the signal stored, pending or permanent and the codes as text, or by
+    UDS with the code as signal and its status byte as value; the VIN as VIN@7E8; and where no database defines the
+    identifier, the values of current data as OBD with signals such as EngineSpeed. Answers that a database decodes in
+    one frame are left to it. With --protocol no database is needed.
+
     What was not decoded, and why, is said at the end on stderr.
     """
     try:

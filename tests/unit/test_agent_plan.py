@@ -50,6 +50,13 @@ def test_good_settings_give_a_plan(load) -> None:
     assert plan.gps is None
 
 
+def test_bus_that_names_protocols_needs_no_database(load) -> None:
+    config = CONFIG.replace('can = { lat = "Position.Latitude", lon = "Position.Longitude" }', GPSD)
+    [bus] = plan_agent(load(config.replace('dbc = ["vehicle.dbc"]', 'protocols = ["isotp"]'))).buses
+    assert bus.listener.obd is not None
+    assert bus.listener.j1939 is None
+
+
 def test_what_was_wrong_is_told_by_cause(load) -> None:
     plan = plan_agent(load())
     assert faults(plan) == {}
@@ -74,6 +81,7 @@ def test_what_was_wrong_is_told_by_cause(load) -> None:
         (CONFIG.replace("Position.Lat", "Position.lat"), DBC, "no database has a signal 'Position.latitude'; did you"),
         (CONFIG.replace('channel = "0"', 'channel = "0"\nname = "pt"'), DBC, "did you mean 'pt:Position.Latitude'?"),
         (CONFIG.replace('dbc = ["vehicle.dbc"]', ""), DBC, "name its database"),
+        (CONFIG.replace('dbc = ["vehicle.dbc"]', "protocols = []"), DBC, "name its database"),
         (CONFIG.replace('"vehicle.dbc"', '"vehicle.dbc", "absent.dbc"'), DBC, "absent.dbc: cannot be read"),
         (CONFIG, DBC.replace(" SG_ Lon", " SG Lon"), "vehicle.dbc, line 8"),
         (CONFIG, DBC.replace("32|32@1-", "31|32@1-"), "vehicle.dbc"),

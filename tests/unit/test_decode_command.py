@@ -47,6 +47,29 @@ def test_jsonl_has_an_object_a_line(tmp_path: Path, dbc: Path) -> None:
     ]
 
 
+def test_protocols_are_shown_when_asked_for(tmp_path: Path, dbc: Path) -> None:
+    scan = "(1.0) can0 7DF#02010C\n(1.1) can0 7E8#04410C1AF8AAAAAA\n(1.2) can0 7E8#04430101230000AA\n"
+    tool = "(1.3) can0 7E8#1014490201314434\n(1.4) can0 7E8#2147503030523535\n(1.5) can0 7E8#2242313233343536\n"
+    log = _log(tmp_path, scan + tool + "(1.6) can0 18FECA0B#04FFB804030AFFFF\n")
+    assert _decode(log, "--dbc", dbc).stdout == "t,channel,message,signal,value\n"
+    isotp = [line.split(",", 2)[2] for line in _decode(log, "--protocol", "isotp").stdout.splitlines()[1:]]
+    assert isotp == [
+        "ISO-TP@7DF,data,010C",
+        "OBD,EngineSpeed,1726.0",
+        "ISO-TP@7E8,data,410C1AF8",
+        "ISO-TP@7E8,data,43010123",
+        "DTC@7E8,stored,P0123",
+        "ISO-TP@7E8,data,4902013144344750303052353542313233343536",
+        "VIN@7E8,vin,1D4GP00R55B123456",
+    ]
+    rows = [json.loads(line) for line in _decode(log, "--protocol", "j1939", "--format", "jsonl").stdout.splitlines()]
+    assert {row["message"] for row in rows} == {"DM1@0B"}
+    assert {row["signal"]: row["value"] for row in rows} == {
+        **{"malfunction": 0, "red_stop": 0, "amber_warning": 1, "protect": 0},
+        **{"codes": 1, "spn1": 1208, "fmi1": 3, "occurrence1": 10},
+    }
+
+
 def test_a_database_can_be_for_one_channel(tmp_path: Path, dbc: Path) -> None:
     result = _decode(_log(tmp_path), "--dbc", f"can1={dbc}", "--dbc", f"can9={dbc}")
     assert {line.split(",")[1] for line in result.stdout.splitlines()[1:]} == {"can1"}
