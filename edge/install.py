@@ -93,4 +93,4 @@ def _below(prefix: Path, path: PurePosixPath) -> Path:
 
 
 def _package_of(command: str) -> str:
-    return {"python3": "python3-venv", "udevadm": "udev"}.get(command, "systemd")
+    return {"/usr/bin/python3": "python3-venv", "udevadm": "udev"}.get(command, "systemd")

@@ -71,7 +71,7 @@ def plan_install(*, buses: Mapping[str, int], keeps_rates: bool, wheel: str | No
     steps: list[Step] = []
     if wheel is not None:
         steps += [
-            Run(["python3", "-m", "venv", str(OPT)]),
+            Run(["/usr/bin/python3", "-m", "venv", str(OPT)]),
             Run([f"{OPT}/bin/pip", "install", "--quiet", "--upgrade", f"{wheel}[edge]"]),
         ]
     steps.append(Link(COMMAND, OPT / "bin" / "fleetwire"))

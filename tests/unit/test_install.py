@@ -63,7 +63,7 @@ def test_environment_is_made_of_the_wheel() -> None:
     commands = [
         step.argv for step in plan_install(buses={}, keeps_rates=True, wheel="/a/b.whl") if isinstance(step, Run)
     ]
-    assert commands[0] == ["python3", "-m", "venv", "/opt/fleetwire"]
+    assert commands[0] == ["/usr/bin/python3", "-m", "venv", "/opt/fleetwire"]
     assert commands[1][-1] == "/a/b.whl[edge]"
 
 
