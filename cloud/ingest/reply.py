@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pydantic_core import to_json
+import msgspec
 
 from cloud.ingest.reading import Reading
 from wire.ranges import RangeSet
@@ -17,10 +17,10 @@ def reply_json(
     catalogs: Sequence[str],
 ) -> bytes:
     """`settled` by stream: what needs no resending."""
-    return to_json(
+    return msgspec.json.encode(
         {
             "accepted": [{"stream": one.stream, "seq": one.seq} for one in reading.taken],
-            "rejected": [one.model_dump() for one in reading.rejected],
+            "rejected": [one.model_dump() for one in reading.rejected] if reading.rejected else (),
             "settled": [_view(stream, seqs) for stream, seqs in settled.items()],
             "bus": bus,
             "epoch": epoch,
