@@ -334,6 +334,10 @@ async def test_tokens_users_and_device_tokens_come_and_go(stand: Stand) -> None:
     assert "last admin" in (await stand.send("DELETE", "/v1/users/admin", expect=409))["detail"]
     device = await stand.send("POST", "/v1/vehicles/a/credentials", expect=201)
     assert device["token"].startswith("fwd_")
+    invite = await stand.send("POST", "/v1/vehicles/a/invites?valid_s=3600", expect=201)
+    assert (invite["vehicle"], len(invite["code"])) == ("a", 23)
+    await stand.send("POST", "/v1/vehicles/a/invites?valid_s=1", expect=400)
+    await stand.send("POST", "/v1/vehicles/a/invites", who="stranger", expect=404)
     await stand.send("DELETE", "/v1/vehicles/a/credentials", expect=204)
     actions = [row["action"] for row in await stand.db.fetch("SELECT action FROM audit_log ORDER BY id")]
     assert actions == [
@@ -342,6 +346,7 @@ async def test_tokens_users_and_device_tokens_come_and_go(stand: Stand) -> None:
         "user.add",
         "user.delete",
         "device_token.add",
+        "vehicle.invite",
         "device_token.revoke",
     ]
 
