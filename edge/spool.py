@@ -173,15 +173,7 @@ class Spool:
             min_free_bytes=min_free_bytes,
             reserve_bytes=reserve_bytes,
         )
-        try:
-            spool._open(now_ms)
-        except SpoolDamagedError:
-            set_aside(spool._path, now_ms)
-            spool._open(now_ms)
-        except DiskFullError:
-            spool._reserve.give_up()
-            spool._open(now_ms)
-        spool._reserve.keep()
+        spool._open(now_ms)
         return spool
 
     def close(self) -> None:
@@ -295,6 +287,17 @@ class Spool:
         return body
 
     def _open(self, now_ms: int) -> None:
+        try:
+            self._try_to_open(now_ms)
+        except SpoolDamagedError:
+            set_aside(self._path, now_ms)
+            self._try_to_open(now_ms)
+        except DiskFullError:
+            self._reserve.give_up()
+            self._try_to_open(now_ms)
+        self._keep_reserve()
+
+    def _try_to_open(self, now_ms: int) -> None:
         self._file = SpoolFile.open(self._path, now_ms=now_ms)
         try:
             self._claim()

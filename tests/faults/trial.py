@@ -61,12 +61,12 @@ class Record:
 
 
 async def store(outbox: Outbox, spool: Spool, record: Record, dice: Random, *, most_samples: int = 200) -> list[Key]:
-    """One `put` of one to three batches; they are drawn before, and stored after."""
+    """One `put` of one to three batches. Which numbers they got shows afterwards: a damaged spool begins a stream."""
     made = [record.draft(dice, most_samples=most_samples) for _ in range(dice.randint(1, 3))]
-    following = next(stream.next for stream in spool.on_disk() if stream.stream == spool.stream)
-    keys = [(spool.stream, following + index) for index in range(len(made))]
-    record.drawn |= {key: number for key, (number, _) in zip(keys, made, strict=True)}
     await outbox.put([draft for _, draft in made])
+    following = next(stream.next for stream in spool.on_disk() if stream.stream == spool.stream)
+    keys = [(spool.stream, following - len(made) + index) for index in range(len(made))]
+    record.drawn |= {key: number for key, (number, _) in zip(keys, made, strict=True)}
     record.stored.update(keys)
     return keys
 
