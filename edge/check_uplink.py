@@ -12,6 +12,7 @@ import zstandard
 
 from edge.errors import UplinkError
 from edge.finding import Finding, note, ok, problem
+from edge.http_problem import reason
 from edge.transport import Transport
 
 MOST_SKEW_S: Final = 30.0
@@ -43,7 +44,7 @@ async def check_uplink(
     except aiohttp.ClientConnectorCertificateError as error:
         return [problem("uplink", f"{url}: {error}", "the server's certificate is not trusted, or the clock is wrong")]
     except (aiohttp.ClientError, TimeoutError) as error:
-        return [problem("uplink", f"{url} does not answer: {error or 'no answer in time'}", _REACH)]
+        return [problem("uplink", f"{url} does not answer: {reason(error)}", _REACH)]
     took_ms = 1000 * (time.monotonic() - began)
     return [_judge(url, status, answer, took_ms), *_compare_clocks(date, now())]
 

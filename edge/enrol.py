@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from edge.errors import ConfigError, UplinkError
+from edge.http_problem import reason
 from edge.private_file import replacing
 from wire.names import is_vehicle
 
@@ -112,7 +113,7 @@ async def _exchange(url: str, code: str, vehicle: str | None, tls: SSLContext | 
         ):
             status, answer = response.status, _object(await response.read())
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise UplinkError(f"{url} does not answer: {error or 'no answer in time'}; try the same code again") from error
+        raise UplinkError(f"{url} does not answer: {reason(error)}; try the same code again") from error
     given = str(answer.get("vehicle")), str(answer.get("token"))
     if status == 200 and is_vehicle(given[0]) and _TOKEN.fullmatch(given[1]):
         return given

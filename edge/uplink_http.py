@@ -7,6 +7,7 @@ from ssl import SSLContext
 import aiohttp
 
 from edge.errors import UplinkError
+from edge.http_problem import reason
 from edge.transport import REQUEST_TIMEOUT_S, Answer
 
 
@@ -53,7 +54,7 @@ class HttpTransport:
         except UplinkError as error:
             return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Answer(problem=str(error) or type(error).__name__)
+            return Answer(problem=reason(error))
 
 
 def _seconds(text: str) -> float:

@@ -162,6 +162,7 @@ async def test_uplink_is_judged_by_what_it_answers(url: str) -> None:
     assert (refused.level, "refuses the credential" in refused.found) == ("problem", True)
     [away] = await check_uplink("http://127.0.0.1:1", lambda: TOKEN, now=now)
     assert (away.level, "does not answer" in away.found) == ("problem", True)
+    assert "cannot connect to 127.0.0.1:1: Connect" in away.found
     [elsewhere] = await check_uplink(f"{url}/else", lambda: TOKEN, now=now)
     assert (elsewhere.level, "answers 404" in elsewhere.found) == ("problem", True)
     good, skewed = await check_uplink(url, lambda: TOKEN, now=lambda: now() - timedelta(hours=1))
