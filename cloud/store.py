@@ -225,9 +225,10 @@ class Store:
     async def _write(self, connection: Connection, ids: _Ids, fresh: Sequence[Fresh]) -> None:
         if not fresh:
             return
-        samples = sorted_samples(fresh, ids.signals)
-        known = await _lock_latest(connection, fresh)
-        # The server takes most of the time for the rows; what is to be said afterwards is worked out meanwhile.
+        # What is ours to do goes on while the server does its part, most of all while it takes the rows.
+        samples, known = await asyncio.gather(
+            asyncio.to_thread(sorted_samples, fresh, ids.signals), _lock_latest(connection, fresh)
+        )
         _, after = await asyncio.gather(
             _copy_all(connection, (*samples.copies(), *other_copies(fresh))),
             asyncio.to_thread(_After.of, known, fresh, samples),
