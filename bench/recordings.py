@@ -18,6 +18,7 @@ from edge.recording import open_recording
 from simulator.drive_maker import make_drive, own_database
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data"
+KONA_DATABASE: Final = DATA / "car-kona-ev" / "pcan-without-ns-block.dbc"
 ROUTE: Final = "helsinki-turku"
 SIMULATED_MINUTES: Final = 5.0
 
@@ -48,7 +49,7 @@ def kona() -> Recorded:
     """A real electric car, standing, 11 s of its powertrain bus: 101 identifiers, 2,240 frames/s."""
     folder = _folder("car-kona-ev")
     log = folder / "converted-power-off-on-ready-off.candump.log"
-    recorded = _read((log,), (folder / "pcan-without-ns-block.dbc",))
+    recorded = _read((log,), (KONA_DATABASE,))
     return Recorded([frame for frame in recorded.frames if frame.channel == "can0"], recorded.databases)
 
 

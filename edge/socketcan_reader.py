@@ -26,7 +26,7 @@ from edge.socketcan_frames import parse_slots
 
 MOST_WAITING: Final = 100_000  # frames; 25 s of a full bus of 500 kbit/s
 BUFFER_BYTES: Final = 8_000_000
-_LINGER_S: Final = 0.01  # so many frames come at once, instead of one wake-up for each
+_LINGER_S: Final = 0.025  # so many frames come at once, instead of one wake-up for each
 _COUNT_RANGE: Final = 2**32  # the kernel's count begins anew after it
 _NS_PER_MS: Final = 1_000_000
 _HOPELESS: Final = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES)

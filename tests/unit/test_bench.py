@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from bench import __main__ as command
 from bench.decode import decode, decode_unchanged, fifteen_signals
 from bench.drafts import EVERY_CHANGE, drafts
+from bench.edge_cpu import edge_cpu, edge_cpu_paced, unchanged
 from bench.figure import Figure, Unavailable, faster_is_better, interleaved, rounded, smaller_is_better
 from bench.load import Sender, lanes, request
 from bench.readme import BEGIN, END, replace_block, table
@@ -33,6 +34,8 @@ def _recorded() -> Recorded:
     [
         lambda: decode("decode.15-signals", fifteen_signals, frames=20, runs=1),
         lambda: decode_unchanged(frames=20, runs=1),
+        lambda: edge_cpu("edge_cpu.test", unchanged, frames=150, runs=1),
+        lambda: edge_cpu_paced("edge_cpu.test.paced", unchanged, frames=150, runs=1),
         lambda: wire_bytes("wire_bytes.test.1s", _recorded, seconds=1),
     ],
 )
