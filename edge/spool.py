@@ -41,6 +41,9 @@ LEAST_BYTES: Final = 5_000_000
 """A nearly full disk does not make the spool smaller than that; a full one may."""
 
 _SAVED_AT_ONCE: Final = 500
+_SPARE_BYTES: Final = 100_000
+"""What is evicted on a full disk beside what is needed."""
+
 _ROW_BYTES: Final = 200
 """What a row takes beside its payload, generously."""
 
@@ -151,6 +154,8 @@ class Spool:
         """Since the last `put` told of it."""
         self._skipped: RangeSet = EMPTY
         """Drawn in the present stream while nothing could be written, and not on the disk yet."""
+        self._is_full = False
+        """There was no room for the file to grow, and is none since."""
         self._catalogs: dict[str, bytes] = {}
         """What the disk had no room for."""
 
@@ -293,6 +298,7 @@ class Spool:
             set_aside(self._path, now_ms)
             self._try_to_open(now_ms)
         except DiskFullError:
+            self._is_full = True
             self._reserve.give_up()
             self._try_to_open(now_ms)
         self._keep_reserve()
@@ -462,7 +468,7 @@ class Spool:
         self._give_up_room()
         try:
             with self._file.transaction():
-                self._evict_bytes(room + WAL_BYTES)
+                self._evict_bytes(room + _SPARE_BYTES)
             with self._file.transaction():
                 done = work()
                 self._write_skipped()
@@ -546,7 +552,9 @@ class Spool:
     def _make_room(self, room: int) -> None:
         """Evict until there is room within the bounds; as long as there is something to evict."""
         limit = self._max_bytes - 3 * WAL_BYTES
-        if not self._reserve.is_kept or self._free_bytes() < self._min_free_bytes:
+        if self._is_full:
+            limit = min(limit, self._file.size_bytes)
+        elif self._free_bytes() < self._min_free_bytes:
             limit = min(limit, max(self._file.size_bytes, LEAST_BYTES))
         self._evict_bytes(self._file.used_bytes + room - limit)
 
@@ -586,11 +594,14 @@ class Spool:
 
     def _keep_reserve(self) -> None:
         """Take the reserve back as soon as there is room for it twice."""
-        if not self._reserve.is_kept and self._free_bytes() > self._min_free_bytes + 2 * self._reserve.size:
+        if self._is_full and self._free_bytes() > self._min_free_bytes + 2 * self._reserve.size + WAL_BYTES:
+            self._is_full = False
+        if not self._is_full:
             self._reserve.keep()
 
     def _give_up_room(self) -> None:
         """The reserve, and what was set aside and is of no use any more."""
+        self._is_full = True
         self._reserve.give_up()
         for path in self._set_aside_files(are_saved=True):
             _remove(path)

@@ -49,11 +49,13 @@ def run(names: Sequence[str], trials: int, seed: int, kept: Path | None) -> None
 
 
 @main.command(hidden=True)
-@click.argument("seed", type=int)
-@click.argument("folder", type=click.Path(path_type=Path))
-def inside(seed: int, folder: Path) -> None:
-    """The trial on the disk that is filled."""
-    click.echo(json.dumps(asdict(asyncio.run(fill_disk(seed, folder)))))
+@click.argument("first", type=int)
+@click.argument("disk", type=click.Path(path_type=Path))
+def inside(first: int, disk: Path) -> None:
+    """Ten trials on the disk that is filled."""
+    for seed in range(first, first + 10):
+        with tempfile.TemporaryDirectory(dir=disk) as folder:
+            click.echo(json.dumps(asdict(asyncio.run(fill_disk(seed, Path(folder))))))
 
 
 def _trial(name: str, seed: int, known: dict[tuple[str, int], Result], kept: Path | None) -> Result:
