@@ -77,6 +77,7 @@ class StatusGatherer:
 
 def _bus(bus: Bus) -> BusStatus:
     counts = bus.source.counts
+    faults = {**bus.decoder.counts.totals(), **bus.listener.faults(), "bus_off": counts.bus_offs}
     return BusStatus(
         name=bus.source.name,
         frames=counts.frames,
@@ -85,7 +86,7 @@ def _bus(bus: Bus) -> BusStatus:
         remote=counts.remote,
         restarts=counts.restarts,
         last_error=counts.last_error,
-        faults={cause: count for cause, count in bus.decoder.counts.totals().items() if count},
+        faults={cause: count for cause, count in faults.items() if count},
     )
 
 

@@ -11,11 +11,14 @@ from typing import Final
 
 from cantools.database.can import Database
 
+from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo, SignalTable
 from edge.finding import Finding, note, ok, problem
 from edge.fix_signals import FixSignals
 from edge.frame import Frame
 from edge.frame_source import ReaderCounts
+from edge.listener import Listener
+from edge.protocols import Protocol
 
 MOST_NAMED: Final = 5
 LEAST_INTERVALS: Final = 4
@@ -53,11 +56,13 @@ class BusWatch:
         bus: str | None = None,
         table: SignalTable | None = None,
         fixes: FixSignals | None = None,
+        protocols: Sequence[Protocol] | None = None,
     ) -> None:
         self.frames = 0
         self.fixes = 0
         self._what = what
         self._decoder = Decoder(databases, bus=bus, table=table)
+        self._listener = Listener(self._decoder, protocols)
         self._fix_signals = fixes
         self._cycles_ms = {message.name: message.cycle_time for database in databases for message in database.messages}
         self._messages: Counter[str] = Counter()
@@ -69,18 +74,15 @@ class BusWatch:
         signals = self._decoder.signals
         for frame in frames:
             self.frames += 1
-            decoded = self._decoder.decode(frame.arbitration_id, frame.is_extended, frame.data)
-            if decoded is None or not decoded[0]:
-                continue
-            indices, values, changed = decoded
             t_ns = now_ns if frame.t_ns is None else frame.t_ns
-            message = signals[indices[0]].message
-            self._messages[message] += 1
-            self._note_pace(frame.arbitration_id, message, t_ns)
-            if changed:
-                self._note_values(indices, values)
-            if self._fix_signals is not None and self._fix_signals.offer(t_ns // _NS_PER_MS, indices, values):
-                self.fixes += 1
+            for indices, values, changed in self._understand(frame, t_ns // _NS_PER_MS):
+                message = signals[indices[0]].message
+                self._messages[message] += 1
+                self._note_pace(frame.arbitration_id, message, t_ns)
+                if changed:
+                    self._note_values(indices, values)
+                if self._fix_signals is not None and self._fix_signals.offer(t_ns // _NS_PER_MS, indices, values):
+                    self.fixes += 1
 
     def findings(self, counts: ReaderCounts, *, seconds: float) -> list[Finding]:
         """What there is to say once it was listened for `seconds`."""
@@ -97,6 +99,16 @@ class BusWatch:
         found += self._ranges()
         found += self._other_paces()
         return found
+
+    def _understand(self, frame: Frame, t_ms: int) -> Iterable[Decoded]:
+        """What a frame says, or the message of several frames that it completes."""
+        decoded = self._decoder.decode(frame.arbitration_id, frame.is_extended, frame.data)
+        if decoded is not None:
+            return [decoded] if decoded[0] else []
+        if frame.arbitration_id not in self._decoder.reserved_ids:
+            return []
+        heard = self._listener.take(t_ms, frame.arbitration_id, frame.is_extended, frame.data)
+        return [part for part in heard.decoded if part[0]]
 
     def _silence(self, counts: ReaderCounts, seconds: float) -> Finding:
         if counts.last_error is not None:
