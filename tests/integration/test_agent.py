@@ -152,6 +152,22 @@ async def test_kill_at_any_moment_loses_nothing_that_was_stored(cloud: FakeCloud
     assert all(run == [float(number % FRAMES) for number in range(len(run))] for run in runs.values())
 
 
+async def test_damaged_spool_is_saved_and_told(cloud: FakeCloud, url: str, home: Path) -> None:
+    cloud.is_down = True
+    async with process(configure(home, url, speed=1, loop=True)) as agent:
+        await cloud.until(lambda: cloud.turned_away >= 2)
+        agent.terminate()
+        await agent.communicate()
+    path = home / "spool.db"
+    path.write_bytes(bytes(4096) + path.read_bytes()[4096:])
+    cloud.is_down = False
+    await run_to_the_end(configure(home, url))
+    (event,) = [event for batch in cloud.batches.values() for event in batch.events if event.kind == "spool_damaged"]
+    assert event.data["saved"] > 0
+    assert event.data["missing"] == 0
+    assert len(values(cloud)) > FRAMES
+
+
 async def test_terminated_agent_sends_what_it_has_and_ends_well(cloud: FakeCloud, url: str, home: Path) -> None:
     async with process(configure(home, url, speed=1, loop=True)) as agent:
         await cloud.until(lambda: len(cloud.batches) >= 5)
