@@ -65,6 +65,7 @@ class Sampler:
         self._value: list[float | None] = []  # the last one kept, None before the first
         self._t_ms: list[int] = []
         self._window_end_ms: list[int] = []
+        self._quiet_until_ms: list[int] = []  # before it an unchanged value is not repeated
         self._waiting: dict[int, Sample] = {}
         self._quiet: dict[int, _Quiet] = {}
         self._all_every = True
@@ -79,6 +80,7 @@ class Sampler:
             self._value.append(None)
             self._t_ms.append(0)
             self._window_end_ms.append(0)
+            self._quiet_until_ms.append(0)
 
     @property
     def signal_count(self) -> int:
@@ -108,11 +110,16 @@ class Sampler:
             self.counts.unchanged += len(indices)
             return ()
         kept: list[Sample] = []
+        lasts, since, quiet_until, waiting = self._value, self._t_ms, self._quiet_until_ms, self._waiting
+        unchanged = 0
         for index, value in zip(indices, values, strict=True):
-            if value - value != 0:  # NaN and the infinities
+            if value == lasts[index] and since[index] <= t_ms < quiet_until[index] and index not in waiting:
+                unchanged += 1  # as _offer finds it, too; most values are of this kind
+            elif value - value != 0:  # NaN and the infinities
                 self.counts.not_finite += 1
             else:
                 self._offer(index, t_ms, value, kept)
+        self.counts.unchanged += unchanged
         if not changed:
             self._note_quiet(key, indices, values, t_ms)
         return kept
@@ -163,17 +170,14 @@ class Sampler:
             self._quiet[key] = _Quiet(indices, t_ms, until)
 
     def _due_ms(self, index: int) -> int:
-        policy = self._policies[index]
-        if policy.every:
-            return 0
-        if index in self._waiting:
-            return self._window_end_ms[index]
-        return self._t_ms[index] + policy.max_interval_ms if policy.max_interval_ms else NEVER_MS
+        return self._window_end_ms[index] if index in self._waiting else self._quiet_until_ms[index]
 
     def _keep(self, index: int, t_ms: int, value: float) -> Sample:
+        policy = self._policies[index]
         self._value[index] = value
         self._t_ms[index] = t_ms
-        self._window_end_ms[index] = t_ms + self._policies[index].min_interval_ms
+        self._quiet_until_ms[index] = _quiet_until_ms(policy, t_ms)
+        self._window_end_ms[index] = t_ms + policy.min_interval_ms
         self.counts.kept += 1
         return (index, t_ms, value)
 
@@ -194,10 +198,19 @@ class Sampler:
     def _release(self, index: int) -> Sample:
         """Keep what waited. The next interval follows the last one without a pause, so the rate never exceeds 1/min."""
         sample = self._waiting.pop(index)
+        policy = self._policies[index]
         self._t_ms[index], self._value[index] = sample[1:]
-        self._window_end_ms[index] += self._policies[index].min_interval_ms
+        self._quiet_until_ms[index] = _quiet_until_ms(policy, sample[1])
+        self._window_end_ms[index] += policy.min_interval_ms
         self.counts.kept += 1
         return sample
+
+
+def _quiet_until_ms(policy: SamplingPolicy, t_ms: int) -> int:
+    """When a value that was kept at `t_ms` and did not change since is kept again."""
+    if policy.every:
+        return -NEVER_MS
+    return t_ms + policy.max_interval_ms if policy.max_interval_ms else NEVER_MS
 
 
 class _Quiet(NamedTuple):
