@@ -1,12 +1,18 @@
 """Reads two loopback buses as the agent does, in a process that holds nothing else, and says what it took.
 
-python -m bench.full_bus DBC     < frames of 16 bytes each
+    python -m bench.full_bus DBC     < frames of 16 bytes each
+
+python-can imports asammdf where there is one, and pandas with it. The agent's own installation has none.
 """
+
+import sys
+
+if __name__ == "__main__":
+    sys.modules["asammdf"] = None  # type: ignore[assignment]
 
 import asyncio
 import json
 import os
-import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
