@@ -210,7 +210,11 @@ def test_what_a_library_cannot_read_is_told(tmp_path: Path, name: str, content: 
         ("notes.txt", b"this is no recording\n", "no recording of a known format"),
         ("gps.log", b"$GPRMC,1,V,,,,,,,*00\r\n", "no CAN frames"),
         ("wrong.mf4", b"no MF4 at all", "is no MF4 recording"),
-        ("rotten.log.gz", gzip.compress(b"(1.0) can0 123#11\n" * 9)[:10] + b"\xff" * 20, "cannot be read: Error -3"),
+        (
+            "rotten.log.gz",
+            gzip.compress(b"(1.0) can0 123#11\n" * 9, mtime=0)[:10] + b"\xff" * 20,
+            "cannot be read: Error -3",
+        ),
         ("header.csv", b"Time Stamp,ID,Extended,LEN\n1,2,3,4\n", "lacks the columns bus, d1"),
     ],
 )
