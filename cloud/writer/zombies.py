@@ -53,6 +53,9 @@ class Undeterred:
             yield
         finally:
             watch.cancel()
+            await asyncio.wait([watch])
+            if not watch.cancelled():
+                watch.result()
 
     async def _watch(self) -> None:
         """Ends those that were asleep in the way at two looks, which nobody is who works."""
