@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import aiohttp
 
@@ -24,6 +25,7 @@ from edge.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.faults.disk_log import DiskLog, Note, recording
 from tests.faults.trial import NOW_MS, VEHICLE, Record, Result, exchange, live, recover, store
+from wire.envelope import Request
 
 CHECKOUT = Path(__file__).parents[2]
 TMPFS_BYTES = 16_000_000
@@ -188,21 +190,32 @@ async def _after(told: Connection, record: Record, messages: int) -> None:
                 record.stored.add((stream, seq))
 
 
+class _NotedCloud(FakeCloud):
+    """What arrives is noted before the vehicle hears of it."""
+
+    log = DiskLog()
+
+    def reply(self, request: Request) -> dict[str, Any]:
+        before = set(self.batches)
+        reply = super().reply(request)
+        for key in self.batches.keys() - before:
+            self.log.note(("arrived", key))
+        return reply
+
+
 async def _recorded_drive(dice: Random, folder: Path) -> tuple[Record, FakeCloud, DiskLog]:
-    record, cloud = Record(), FakeCloud()
+    record, cloud = Record(), _NotedCloud()
     with (
         recording() as log,
         closing(Spool.open(folder / "spool.db", vehicle=VEHICLE, max_bytes=10**9, now_ms=NOW_MS)) as spool,
     ):
+        cloud.log = log
         outbox = Outbox(spool)
         for _ in range(40):
             for key in await store(outbox, spool, record, dice, most_samples=1_500):
                 log.note(("stored", key))
             if dice.random() < 0.3:
-                before = set(cloud.batches)
                 await exchange(outbox, cloud, 0.0, most_batches=dice.randint(1, 8))
-                for key in cloud.batches.keys() - before:
-                    log.note(("arrived", key))
     return record, cloud, log
 
 
