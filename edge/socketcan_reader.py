@@ -95,8 +95,11 @@ class SocketCan:
 
 
 def judge_link(link: CanLink | None, *, listen_only: bool) -> str | None:
-    """What forbids to read the interface, None for nothing. What the kernel does not say forbids nothing."""
-    if link is None or not listen_only or link.listen_only is not False:
+    """What forbids to read the interface, None for nothing. What the kernel does not say forbids nothing.
+
+    One that is down does not send; when it is up it is opened again, and asked about again.
+    """
+    if link is None or not link.is_up or not listen_only or link.listen_only is not False:
         return None
     return "the controller acknowledges what it hears, which is to send"
 

@@ -201,6 +201,7 @@ async def test_a_controller_that_would_send_is_refused() -> None:
         (CanLink(True, "can", False, None), True, True),
         (CanLink(True, "can", False, None), False, False),
         (CanLink(True, "can", True, None), True, False),
+        (CanLink(False, "can", False, None), True, False),
         (CanLink(True, "vcan", None, None), True, False),
         (None, True, False),
     ],
