@@ -34,7 +34,7 @@ class CloudConfig(BaseModel):
     group_samples: int = Field(default=50_000, ge=1, description="the writer commits after this many samples")
     group_age_ms: int = Field(default=200, ge=1, description="… or when the oldest has waited this long")
     body_bytes: int = Field(default=8_000_000, ge=1, description="largest request body as sent")
-    plain_bytes: int = Field(default=64_000_000, ge=1, description="largest request body once unpacked")
+    plain_bytes: int = Field(default=16_000_000, ge=1, description="largest request body once unpacked")
 
     def was_set(self, name: str) -> bool:
         return name in self.model_fields_set

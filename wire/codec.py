@@ -30,6 +30,7 @@ MAX_SCALE: Final = 9
 MAX_VALUES: Final = 1_000_000
 """In one batch: a few bytes on the wire can stand for many values, each of which takes some hundred bytes here."""
 MAX_PROBLEM: Final = 500
+MAX_PLACE: Final = 80
 _FIX_COLUMNS: Final[tuple[str, ...]] = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
 _HEADER: Final[tuple[str, ...]] = ("v", "vehicle", "stream", "seq", "t0", "clock", "catalog", "events", "frames")
 
@@ -77,7 +78,7 @@ def encode_batch(batch: Batch, *, dense: bool = True) -> bytes:
 def describe(error: ValidationError) -> str:
     """The first fault of a validation, with its place, in one line."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
+    place = ".".join(str(part)[:MAX_PLACE] for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {message}{more}" if place else f"{message}{more}"

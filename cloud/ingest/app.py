@@ -13,7 +13,7 @@ from cloud.ingest.body import read_body
 from cloud.ingest.devices import Devices
 from cloud.ingest.enrolment import MOST_BYTES, Enrolment
 from cloud.ingest.metrics import IngestMetrics
-from cloud.ingest.requests import read_json
+from cloud.ingest.requests import aside, read_json
 from cloud.ingest.service import Ingest
 from cloud.problem import Problem, problem_response
 
@@ -70,7 +70,7 @@ class IngestApi:
     async def _post_events(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
         with self._turn(device):
-            value = read_json(await self._body(request))
+            value = await aside(read_json, await self._body(request))
             return web.json_response(await self._ingest.take_events(device, value))
 
     async def _post_enroll(self, request: web.Request) -> web.Response:

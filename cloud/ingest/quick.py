@@ -5,9 +5,9 @@ module refuses; it must only never take what `wire.codec.decode_batch` and `clou
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 
@@ -18,8 +18,10 @@ from wire.envelope import StreamClaim
 from wire.model import LATITUDE_LIMIT, LONGITUDE_LIMIT
 from wire.names import MAX_SAFE_INTEGER, STREAM_PATTERN
 
-MOST_BYTES: Final = 1_000_000
-"""Of a request. Its batches can then not have too many values."""
+MOST_BYTES: Final = 1_200_000
+"""Of a request: what agents send at most, read in some ten ms. Its batches can then not have too many values."""
+MOST_BATCHES: Final = 1_000
+MOST_STREAMS: Final = 1_000
 LONGEST_MS: Final = 86_400_000
 """From `t0` to the last sample of a batch. It can then not lie on too many days."""
 
@@ -75,6 +77,8 @@ def read_quickly(plain: bytes, vehicle: str) -> Reading | None:
     taken = []
     try:
         envelope = _decode_envelope(plain)
+        if len(envelope.batches) > MOST_BATCHES or len(envelope.streams) > MOST_STREAMS:
+            return None
         names = _ENVELOPE_NAMES + _CLAIM_NAMES * len(envelope.streams)
         for raw in envelope.batches:
             body = bytes(raw)
@@ -105,21 +109,35 @@ def _samples(batch: _Batch) -> int | None:
         return None
     lengths = [len(dt) for dt in times]
     samples = 0
-    for column in (batch.signals or {}).values():
-        index = column[0] if column else None
-        length = _length(column, 1)
-        if type(index) is not int or not 0 <= index < len(lengths) or lengths[index] != length:
+    columns: Iterable[list[Any]] = (batch.signals or {}).values()
+    for column in columns:
+        # In line, for there are twenty of them in a batch. What cannot be compared or used as an index is not good.
+        try:
+            index, scale, step = column[0], column[1], column[2]
+            length = lengths[index]
+            if scale is None:
+                if len(column) != length + 2 or column.count(None) != 1 or index < 0:
+                    return None
+            elif (
+                len(column) != length + 3
+                or not 0 <= scale <= MAX_SCALE
+                or step < 1
+                or index < 0
+                or set(map(type, column)) != _INTEGERS
+            ):
+                return None
+        except (TypeError, IndexError):
             return None
         samples += length
     return samples if batch.fixes is None or _are_fixes(batch.fixes, lengths) else None
 
 
-def _length(column: _Column, start: int) -> int | None:
-    """How many values `[scale, step, k0, …]` or `[null, v0, …]` has from `start`; None when it is not plainly good."""
-    length = len(column) - start - 2
+def _length(column: _Column) -> int | None:
+    """How many values `[scale, step, k0, …]` or `[null, v0, …]` has; None when it is not plainly good."""
+    length = len(column) - 2
     if length < 0:
         return None
-    scale, step = column[start], column[start + 1]
+    scale, step = column[0], column[1]
     if scale is None:
         return length + 1 if column.count(None) == 1 else None
     if step is None or step < 1 or not 0 <= scale <= MAX_SCALE or set(map(type, column)) != _INTEGERS:
@@ -139,8 +157,8 @@ def _are_fixes(fixes: dict[str, int | _Column], lengths: Sequence[int]) -> bool:
 
 def _is_fix_column(name: str, column: _Column, length: int) -> bool:
     if name in _NULLABLE:
-        return _length(column, 0) == length or (column[:1] == [None] and len(column) == length + 1)
-    if _length(column, 0) != length:
+        return _length(column) == length or (column[:1] == [None] and len(column) == length + 1)
+    if _length(column) != length:
         return False
     values = _values(column)
     if name == "sats":

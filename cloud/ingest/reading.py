@@ -1,12 +1,11 @@
 """What a request says, once it is read."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wire.envelope import Rejected, StreamClaim
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """A batch that may be stored. `body` is its JSON, in the sender's own bytes where they could be kept."""
 
     stream: str
@@ -16,8 +15,7 @@ class Taken:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     taken: tuple[Taken, ...]
     claims: tuple[StreamClaim, ...]
     rejected: tuple[Rejected, ...] = ()

@@ -1,26 +1,39 @@
 """Reading a request: the quick way where it is plainly good, else by the model, which says what is wrong."""
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from pydantic_core import to_json
 
 from cloud.ingest import admission
-from cloud.ingest.quick import read_quickly
+from cloud.ingest.quick import MOST_BATCHES, MOST_STREAMS, read_quickly
 from cloud.ingest.reading import Reading, Taken
 from cloud.ingest.storable import problem_of
 from cloud.problem import Problem
 from wire.codec import CodecError, parse_json
 from wire.envelope import Rejected, parse_request
 
+ASIDE_FROM_BYTES: Final = 20_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
 _SHOWN: Final = 100
 
 
-def read_request(plain: bytes, vehicle: str) -> Reading:
-    """Raises Problem 400, 403 or 422; then nothing of it is to be taken."""
-    return read_quickly(plain, vehicle) or read_thoroughly(plain, vehicle)
+async def read_request(plain: bytes, vehicle: str) -> Reading:
+    """Raises Problem 400, 403, 413 or 422; then nothing of it is to be taken."""
+    quick = read_quickly(plain, vehicle)
+    return await aside(read_thoroughly, plain, vehicle) if quick is None else quick
+
+
+async def aside(work: Callable[Concatenate[bytes, P], T], plain: bytes, *args: P.args, **kwargs: P.kwargs) -> T:
+    """`work` on `plain`, in a thread where that takes a while, so that others are answered meanwhile."""
+    if len(plain) < ASIDE_FROM_BYTES:
+        return work(plain, *args, **kwargs)
+    return await asyncio.to_thread(work, plain, *args, **kwargs)
 
 
 def read_json(plain: bytes) -> Any:
@@ -51,8 +64,11 @@ def judge(batches: Sequence[Any], vehicle: str) -> tuple[tuple[Taken, ...], tupl
 
 
 def read_thoroughly(plain: bytes, vehicle: str) -> Reading:
-    """By the model alone. Raises Problem 400, 403 or 422."""
+    """By the model alone. Raises Problem 400, 403, 413 or 422."""
     value = read_json(plain)
+    for name, most in (("batches", MOST_BATCHES), ("streams", MOST_STREAMS)):
+        if isinstance(value, dict) and isinstance(several := value.get(name), list) and len(several) > most:
+            raise Problem(413, f"{len(several):,} {name}; at most {most:,} at once: send half")
     try:
         request = parse_request(value)
     except CodecError as error:

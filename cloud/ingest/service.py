@@ -58,8 +58,8 @@ class Ingest:
         self._epoch: str | None = None
 
     async def take_batches(self, device: Device, plain: bytes) -> bytes:
-        """A request's JSON to the reply's. Raises Problem 400, 403, 422 or 503; then nothing is taken."""
-        reading = read_request(plain, device.vehicle)
+        """A request's JSON to the reply's. Raises Problem 400, 403, 413, 422 or 503; then nothing is taken."""
+        reading = await read_request(plain, device.vehicle)
         taken = reading.taken
         streams = {claim.stream for claim in reading.claims} | {one.stream for one in taken}
         view = await self._ledgers.read(device.vehicle_id, streams)
