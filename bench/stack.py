@@ -14,6 +14,7 @@ from cloud.local import address, choose_ports, cloud_orders, ensure_admin
 from cloud.migrations import migrate
 from cloud.services import embedded
 from cloud.services.errors import ServiceError
+from cloud.services.ports import PortClaims
 from cloud.supervisor import Child, Supervisor
 
 SERVICES: Final = ("postgres", "redis")
@@ -42,7 +43,8 @@ async def running(*processes: str) -> AsyncIterator[Stack]:
         except ServiceError as error:
             raise Unavailable(f"the services do not start: {error}") from error
         try:
-            config = choose_ports(load_cloud_config(None, {"FLEETWIRE_HOME": folder}), _quiet)
+            claims = PortClaims()
+            config = choose_ports(load_cloud_config(None, {"FLEETWIRE_HOME": folder}), _quiet, claims)
             await migrate(config.database_url)
             admin = await ensure_admin(config.database_url, home, _quiet)
             async with Supervisor(say=_quiet) as supervisor:

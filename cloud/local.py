@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from cloud.config import CloudConfig
 from cloud.database import Executor, connect
 from cloud.errors import AccountError, PortTaken
 from cloud.private_file import read_private, write_private
-from cloud.services.ports import next_free_port, port_is_free
+from cloud.services.errors import ServiceError
+from cloud.services.ports import PortClaims, port_is_free
 from cloud.supervisor import Order, Probe, Say
 
 TOKEN_NAME = "fleetwire up"
+ANY_PORT = 20_000  # where the search for a port 0 begins
 _PORT_KEYS = ("web_port", "ingest_port", "writer_port")
 
 
@@ -27,20 +29,31 @@ class Admin:
     token: str
 
 
-def choose_ports(config: CloudConfig, say: Say) -> CloudConfig:
+def choose_ports(config: CloudConfig, say: Say, claims: PortClaims) -> CloudConfig:
     """The settings with ports that are free: a default one that is taken moves on, one that was set is PortTaken."""
+
+    def is_ours(port: int) -> bool:
+        return port_is_free(port, config.host) and claims.claim(port)
+
     ports: dict[str, int] = {}
+    defaults = {getattr(config, key) for key in _PORT_KEYS}
     for key in _PORT_KEYS:
         port: int = getattr(config, key)
-        if port and not port_is_free(port, config.host):
+        if port and not is_ours(port):
             if config.was_set(key):
                 raise PortTaken(config.host, port)
-            defaults = frozenset(getattr(config, other) for other in _PORT_KEYS)
-            moved = next_free_port(port + 1, taken=defaults | frozenset(ports.values()), host=config.host)
+            moved = _first(is_ours, port + 1, defaults | set(ports.values()))
             say(f"port {port} is in use by another program; {key.removesuffix('_port')} takes {moved}")
             port = moved
-        ports[key] = port or next_free_port(20_000, taken=frozenset(ports.values()), host=config.host)
+        ports[key] = port or _first(is_ours, ANY_PORT, set(ports.values()))
     return config.model_copy(update=ports)
+
+
+def _first(is_ours: Callable[[int], bool], start: int, taken: Set[int]) -> int:
+    for port in range(start, 65536):
+        if port not in taken and is_ours(port):
+            return port
+    raise ServiceError(f"no free port from {start} on")
 
 
 def address(config: CloudConfig, port: int) -> str:

@@ -29,7 +29,7 @@ from cloud.local import (
 from cloud.migrations import migrate
 from cloud.run_file import RunFile, remove_run_file, write_run_file
 from cloud.services.embedded import wanted_services
-from cloud.services.ports import home_port
+from cloud.services.ports import PortClaims, home_port
 from cloud.static import DASHBOARD
 from cloud.supervisor import Child, Embedded, Order, Supervisor
 from edge.errors import EdgeError
@@ -114,7 +114,8 @@ async def _run(wish: Wish) -> None:
         _step("Services: TimescaleDB, Redis, Mosquitto")
         for name in wanted_services(os.environ):
             await supervisor.start(Embedded(name, wish.home, _say))
-        config = choose_ports(load_cloud_config(None, os.environ), _say)
+        claims = PortClaims()  # held until the end
+        config = choose_ports(load_cloud_config(None, os.environ), _say, claims)
         _step("Database schema and administrator")
         for migration in await migrate(config.database_url):
             _say(f"applied migration {migration.number:04d} {migration.name}")

@@ -1,7 +1,10 @@
 """Which TCP port on loopback to use: a remembered or preferred one where it is free, else the next."""
 
 import errno
+import fcntl
+import os
 import socket
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -25,6 +28,36 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
                 return False
             raise
     return True
+
+
+class PortClaims:
+    """Ports that this process chose for others to listen on, locked until it ends or lets go.
+
+    Between the choice and the listening another system that starts at the same time would find the port free, too.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.gettempdir()) / f"fleetwire-ports-{os.getuid()}"
+        self._held: dict[int, int] = {}
+
+    def claim(self, port: int) -> bool:
+        """Whether the port is ours to give; False if another system has claimed it."""
+        if port in self._held:
+            return True
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self._folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        self._held[port] = lock
+        return True
+
+    def let_go(self) -> None:
+        """Give all of them up."""
+        while self._held:
+            os.close(self._held.popitem()[1])
 
 
 def next_free_port(start: int, *, taken: frozenset[int] = frozenset(), host: str = LOOPBACK, last: int = 65535) -> int:

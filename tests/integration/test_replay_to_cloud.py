@@ -12,9 +12,9 @@ from tests.replay_stand import PATIENCE_S, SPEED, TestBus, assert_drive_reaches_
 
 @pytest.fixture
 def multicast() -> TestBus:
-    bus = TestBus(
-        "udp_multicast", f"239.255.{secrets.randbelow(256)}.{secrets.randbelow(256)}", {"port": 43_200, "hop_limit": 0}
-    )
+    # A port of its own, too: Linux gives a socket what arrives for any group that somebody here has joined on its port.
+    group = f"239.255.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
+    bus = TestBus("udp_multicast", group, {"port": 20_000 + secrets.randbelow(12_000), "hop_limit": 0})
     try:
         with can.Bus(interface=bus.interface, channel=bus.channel, **bus.options):
             pass

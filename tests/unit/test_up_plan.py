@@ -10,6 +10,7 @@ import pytest
 from cloud.config import CloudConfig
 from cloud.errors import PortTaken
 from cloud.local import choose_ports
+from cloud.services.ports import PortClaims
 from edge.config import EdgeConfig, load_edge_config
 from edge.errors import EdgeError
 from simulator.demo import Show, VirtualBus, agent_config, find_gps_signals, plan_show, replay_arguments
@@ -108,18 +109,28 @@ def test_default_port_that_is_taken_moves_on_and_is_said(tmp_path: Path, taken_p
     settings = {"home": tmp_path, "database_url": "postgresql://x", "redis_url": "redis://x"}
     defaults = WithTakenDefault(**settings, ingest_port=0, writer_port=0)
     said: list[str] = []
-    chosen = choose_ports(defaults, said.append)
+    chosen = choose_ports(defaults, said.append, PortClaims())
     assert chosen.web_port > taken_port
     assert said == [f"port {taken_port} is in use by another program; web takes {chosen.web_port}"]
 
 
 def test_port_that_was_set_and_is_taken_is_an_error(tmp_path: Path, taken_port: int) -> None:
     with pytest.raises(PortTaken, match=str(taken_port)):
-        choose_ports(config(tmp_path, web_port=taken_port), lambda line: None)
+        choose_ports(config(tmp_path, web_port=taken_port), lambda line: None, PortClaims())
+
+
+def test_two_systems_that_start_at_once_choose_different_ports(tmp_path: Path) -> None:
+    anywhere = config(tmp_path, web_port=0, ingest_port=0, writer_port=0)
+    first, second = PortClaims(), PortClaims()
+    one = choose_ports(anywhere, lambda line: None, first)
+    other = choose_ports(anywhere, lambda line: None, second)
+    assert not {one.web_port, one.ingest_port, one.writer_port} & {other.web_port, other.ingest_port, other.writer_port}
+    first.let_go()
+    assert choose_ports(anywhere, lambda line: None, PortClaims()).web_port == one.web_port
 
 
 def test_ports_of_the_processes_differ(tmp_path: Path) -> None:
-    chosen = choose_ports(config(tmp_path, web_port=0, ingest_port=0, writer_port=0), lambda line: None)
+    chosen = choose_ports(config(tmp_path, web_port=0, ingest_port=0, writer_port=0), lambda line: None, PortClaims())
     assert len({chosen.web_port, chosen.ingest_port, chosen.writer_port}) == 3
 
 
