@@ -25,8 +25,9 @@ SLOW_MS = 60_000
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("demo")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
+    """A browser for one test: as long as it lives no other event loop can run on this thread."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=WEBGL)
         yield chromium
