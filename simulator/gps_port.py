@@ -47,12 +47,18 @@ class GpsPort:
     def write(self, sentences: bytes) -> None:
         """Send `sentences`, whole, in place of what nobody has read for a while."""
         if self._unread() + len(sentences) > UNREAD_LIMIT:
-            termios.tcflush(self._theirs, termios.TCIFLUSH)
-            self.dropped += 1
+            self._drop()
         try:
             os.write(self._ours, sentences)
-        except BlockingIOError:
-            self.dropped += 1
+        except BlockingIOError:  # the kernel has not passed on what it was given, and takes no more
+            self._drop()
+            os.write(self._ours, sentences)
+
+    def _drop(self) -> None:
+        # Sentences lie in two places: on the way, which only our end can empty, and at the reader's end.
+        termios.tcflush(self._ours, termios.TCOFLUSH)
+        termios.tcflush(self._theirs, termios.TCIFLUSH)
+        self.dropped += 1
 
     def _unread(self) -> int:
         (count,) = struct.unpack("i", fcntl.ioctl(self._theirs, termios.FIONREAD, b"\0" * 4))
