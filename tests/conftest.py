@@ -19,7 +19,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ import asyncpg
 import hypothesis
 import pytest
 import redis.asyncio
+import structlog
 
 from cloud.migrations import migrate
 from cloud.services import embedded
@@ -42,6 +43,13 @@ T = TypeVar("T")
 # A slow moment of the machine is no failure.
 hypothesis.settings.register_profile("fleetwire", deadline=None)
 hypothesis.settings.load_profile("fleetwire")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that sets up its logging would otherwise silence what a later test wants to hear."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
