@@ -161,9 +161,11 @@ class Embedded:
 class Supervisor:
     """Owner of the units and of one watching task each."""
 
-    def __init__(self, *, say: Say) -> None:
+    def __init__(self, *, say: Say, delay_s: Callable[[int], float] | None = None) -> None:
+        """`delay_s` gives how long to wait before the next start after so many failures; restart_delay_s if None."""
         self.pids: dict[str, int] = {}
         self._say = say
+        self._delay_s = delay_s or restart_delay_s
         self._on_change: Callable[[], object] = lambda: None
         self._units: list[Unit] = []
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -210,7 +212,7 @@ class Supervisor:
         how = await unit.ended()
         while True:
             failures = 0 if loop.time() - started >= LONG_LIFE_S else failures
-            delay_s = restart_delay_s(failures)
+            delay_s = self._delay_s(failures)
             when = f" in {delay_s:g} s" if delay_s else ""
             self._say(f"{unit.name} (pid {self.pids[unit.name]}) {how}; starting it again{when}")
             await asyncio.sleep(delay_s)
