@@ -16,8 +16,9 @@ import zstandard
 
 from edge.batcher import Draft
 from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Delivery, Plan
-from edge.spool import Loaded, Repair, Spool, Stored
+from edge.spool import Loaded, Spool, Stored
 from edge.spool_file import SpoolDamagedError
+from edge.spool_repair import Repair
 from wire.envelope import Reply, StreamClaim
 from wire.ranges import RangeSet
 

@@ -13,8 +13,10 @@ import pytest
 from edge.batcher import Draft, DraftColumn
 from edge.delivery import Outcome
 from edge.errors import SpoolError
-from edge.spool import LEAST_BYTES, MOST_QUARANTINED, Spool
+from edge.spool import Spool
+from edge.spool_contents import MOST_QUARANTINED
 from edge.spool_file import WAL_BYTES
+from edge.spool_room import LEAST_BYTES
 from wire.codec import decode_batch
 from wire.model import Event
 from wire.ranges import EMPTY, RangeSet
