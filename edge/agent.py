@@ -111,7 +111,9 @@ class Agent:
             readers = [
                 tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
             ]
+            polls = [bus.poll for bus in self._plan.buses if bus.poll is not None]
             intake = [*readers, tasks.create_task(self._tick(), name="tick")]
+            intake += [tasks.create_task(poll.run(), name="poll") for poll in polls]
             if self._plan.gps is not None:
                 intake.append(tasks.create_task(self._read_gps(self._plan.gps), name="gps"))
             if self._plan.health is not None:
@@ -138,6 +140,8 @@ class Agent:
 
     async def _read_bus(self, bus: Bus) -> None:
         async for frames in bus.source:
+            if bus.poll is not None:
+                bus.poll.take(frames)
             self._pipeline.take_frames(bus.decoder, frames, time.time_ns(), bus.listener)
             await self._hand_over()
             await asyncio.sleep(0)

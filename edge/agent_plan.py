@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from edge.config import CanSettings, EdgeConfig
+from edge.config import CanSettings, EdgeConfig, PollSettings
 from edge.dbc import load_database
 from edge.decoder import Decoder, SignalTable
 from edge.errors import ConfigError, UplinkError
@@ -17,8 +17,12 @@ from edge.frame_source import FrameSource
 from edge.gps import GpsReader
 from edge.health import HealthSignals
 from edge.listener import Listener
+from edge.obd_frames import Controller, Width
+from edge.obd_poll import PollLoop
+from edge.obd_poller import ObdPoller, PollPlan
 from edge.open_bus import open_bus
 from edge.pipeline import Pipeline
+from edge.transmit_rules import TransmitRules
 
 TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"
 
@@ -34,6 +38,8 @@ class Bus:
     source: FrameSource
     signal_names: frozenset[str]
     """Every signal of its databases, whatever source it may come from."""
+    poll: PollLoop | None = None
+    """What asks its controllers, where the settings want that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ def faults(plan: Plan) -> dict[str, int]:
         found.update(bus.listener.faults())
         found.update(dropped=bus.source.counts.dropped, error_frames=bus.source.counts.error)
         found.update(bus_failures=bus.source.counts.restarts)
+        found.update(bus.poll.faults() if bus.poll is not None else {})
     if plan.gps is not None:
         nmea = plan.gps.nmea
         found.update(gps_failures=plan.gps.counts.failures, no_fix=nmea.no_fix, bad_checksum=nmea.bad_checksum)
@@ -107,7 +114,7 @@ def read_token(config: EdgeConfig) -> str:
 
 
 def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
-    if not bus.dbc and not bus.protocols:
+    if not bus.dbc and not bus.protocols and bus.poll is None:
         raise ConfigError(f'[[can]] {bus.name or bus.channel}: name its database: dbc = ["vehicle.dbc"]')
     databases = [load_database(path, strict=bus.strict) for path in bus.dbc]
     decoder = Decoder(databases, bus=bus.name, table=table)
@@ -123,7 +130,25 @@ def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
         for signal in message.signals
     )
     listener = Listener(decoder, bus.protocols)
-    return Bus(decoder, listener, open_bus(bus, decoder.filters(listener.filters())), names)
+    filters = decoder.filters(listener.filters())
+    if bus.poll is None:
+        return Bus(decoder, listener, open_bus(bus, filters), names)
+    plan = _poll_plan(bus.poll)
+    rules = TransmitRules(most_per_s=plan.most_per_s, others=[other.request_id for other in plan.controllers])
+    source = open_bus(bus, filters, rules=rules)
+    return Bus(decoder, listener, source, names, PollLoop(ObdPoller(plan), source, listener))
+
+
+def _poll_plan(poll: PollSettings) -> PollPlan:
+    widths: tuple[Width, ...] = ("11bit", "29bit") if poll.addressing == "auto" else (poll.addressing,)
+    return PollPlan(
+        pids=poll.intervals_s(),
+        trouble_codes_s=poll.trouble_codes_s,
+        uds=poll.uds,
+        controllers=tuple(Controller(other.request, other.answer) for other in poll.controllers),
+        most_per_s=poll.max_per_s,
+        widths=widths,
+    )
 
 
 def _check_names(names: Iterable[str], known: frozenset[str]) -> None:

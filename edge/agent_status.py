@@ -5,9 +5,10 @@ import time
 from typing import Final
 
 from edge.agent_plan import Bus, Plan
+from edge.obd_poll import PollLoop
 from edge.outbox import Outbox
 from edge.spool import Spool
-from edge.status import AgentStatus, BusStatus, GpsStatus, SpoolStatus, UplinkStatus
+from edge.status import AgentStatus, BusStatus, GpsStatus, PollStatus, SpoolStatus, UplinkStatus
 from edge.uplink import Uplink
 
 _DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite")
@@ -78,6 +79,7 @@ class StatusGatherer:
 def _bus(bus: Bus) -> BusStatus:
     counts = bus.source.counts
     faults = {**bus.decoder.counts.totals(), **bus.listener.faults(), "bus_off": counts.bus_offs}
+    faults |= bus.poll.faults() if bus.poll is not None else {}
     return BusStatus(
         name=bus.source.name,
         frames=counts.frames,
@@ -86,7 +88,18 @@ def _bus(bus: Bus) -> BusStatus:
         remote=counts.remote,
         restarts=counts.restarts,
         last_error=counts.last_error,
+        poll=_poll(bus.poll) if bus.poll is not None else None,
         faults={cause: count for cause, count in faults.items() if count},
+    )
+
+
+def _poll(poll: PollLoop) -> PollStatus:
+    counts = poll.poller.counts
+    return PollStatus(
+        controllers=len(poll.poller.controllers),
+        requests=counts.requests,
+        answered=counts.answered,
+        last_error=poll.last_error,
     )
 
 

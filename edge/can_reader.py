@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from threading import Event
+from threading import Event, Lock
 from typing import Any, Final, Self
 
 import can
@@ -22,6 +22,7 @@ import structlog
 from edge.bus_event import BusEvent
 from edge.frame import Frame
 from edge.frame_source import ReaderCounts, ReaderError
+from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 
 MOST_WAITING: Final = 100_000  # frames; 25 s of a full bus of 500 kbit/s
 _LINGER_S: Final = 0.01  # so many frames come at once, instead of one wake-up for each
@@ -29,6 +30,7 @@ _MOST_AT_ONCE: Final = 1_000  # a backlog comes in portions, so that nothing els
 _RECEIVE_S: Final = 0.2  # a stop is noticed at least so soon
 _LAST_FRAMES_S: Final = 0.5  # how long a stop goes on to read what the interface holds by then
 _LONGEST_PAUSE_S: Final = 30.0
+_SEND_S: Final = 0.2  # how long an adapter may take to accept a frame
 _PLAUSIBLE_S: Final = 60.0  # a time stamp further from now is not Unix time
 
 _FILTERS_IN_DRIVER: Final = frozenset({"socketcan", "kvaser", "vector", "etas", "systec"})
@@ -39,7 +41,7 @@ _LISTEN_ONLY: Final[Mapping[str, Mapping[str, Any]]] = {
     "seeedstudio": {"operation_mode": "silent"},
     "slcan": {"listen_only": True},
     "vector": {"listen_only": True},
-}  # elsewhere, as with socketcan, the bus is set so outside; nothing here ever sends
+}  # elsewhere, as with socketcan, the bus is set so outside; nothing here sends without TransmitRules
 
 _WRONG_SETTINGS: Final = (NotImplementedError, TypeError, ValueError, ImportError, struct.error)
 
@@ -47,7 +49,10 @@ _log = structlog.get_logger(__name__)
 
 
 class CanReader:
-    """A FrameSource. `filters` are python-can's, used where the driver applies them; `options` go to python-can."""
+    """A FrameSource. `filters` are python-can's, used where the driver applies them; `options` go to python-can.
+
+    What `rules` allow may be sent, by a thread of its own, so that a slow adapter does not keep frames from being read.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class CanReader:
         options: Mapping[str, Any] | None = None,
         filters: Sequence[dict[str, int | bool]] = (),
         listen_only: bool = True,
+        rules: TransmitRules | None = None,
         most_waiting: int = MOST_WAITING,
         first_pause_s: float = 0.5,
     ) -> None:
@@ -67,6 +73,10 @@ class CanReader:
         self._channel = channel
         self._filters = list(filters) if interface in _FILTERS_IN_DRIVER else []
         self._options = {**(_LISTEN_ONLY.get(interface, {}) if listen_only else {}), **(options or {})}
+        self._rules = rules
+        self._sending = Lock()  # nobody shuts the bus down meanwhile
+        self._bus: can.BusABC | None = None
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix=f"can-send-{self.name}")
         self._most_waiting = most_waiting
         self._first_pause_s = first_pause_s
         self._waiting: deque[Frame] = deque()
@@ -87,6 +97,7 @@ class CanReader:
                 problem = f"python-can cannot open {self._interface} {self._channel}: {error}"
                 raise ReaderError(self.name, problem) from error
             self._note(error)
+        self._bus = first
         self._thread = self._loop.run_in_executor(self._executor, self._run, first)
         self._thread.add_done_callback(lambda _: self._ready.set())
         return self
@@ -94,6 +105,7 @@ class CanReader:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stop()
         self._executor.shutdown()
+        self._sender.shutdown()
 
     async def __aiter__(self) -> AsyncIterator[list[Frame]]:
         while True:
@@ -116,6 +128,13 @@ class CanReader:
         """See FrameSource."""
         await self._stop()
         return self._take(len(self._waiting))
+
+    async def send(self, frame: Frame) -> None:
+        """See FrameSource."""
+        if self._rules is None:
+            raise NotAllowedError(f"{self.name} is only listened to")
+        self._rules.admit(frame, time.monotonic())
+        await self._loop.run_in_executor(self._sender, self._send, frame)
 
     def take_events(self) -> Sequence[BusEvent]:
         """Nothing is told of this kind of bus."""
@@ -144,14 +163,17 @@ class CanReader:
             try:
                 bus = bus or self._open()
                 pause_s = self._first_pause_s
+                self._bus = bus
                 self._read(bus)
             except (can.CanError, OSError, ValueError) as error:
                 self._note(error)
                 self._stopping.wait(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             finally:
-                if bus is not None:
-                    _shut_down(bus)
+                with self._sending:
+                    self._bus = None
+                    if bus is not None:
+                        _shut_down(bus)
                 bus = None
 
     def _read(self, bus: can.BusABC) -> None:
@@ -179,6 +201,18 @@ class CanReader:
                     bytes(message.data),
                 )
             )
+
+    def _send(self, frame: Frame) -> None:
+        message = can.Message(
+            arbitration_id=frame.arbitration_id, is_extended_id=frame.is_extended, data=frame.data, check=True
+        )
+        with self._sending:
+            if self._bus is None:
+                raise TransmitError(f"{self.name}: the interface is away")
+            try:
+                self._bus.send(message, _SEND_S)
+            except (can.CanError, OSError, ValueError, NotImplementedError) as error:
+                raise TransmitError(f"{self.name} did not take a frame: {error}") from error
 
     def _hand_over(self, frame: Frame) -> None:
         self._waiting.append(frame)

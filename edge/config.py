@@ -6,13 +6,15 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ConfigError
 from edge.frame_source import REPLAY
+from edge.obd_frames import Width
+from edge.obd_pids import PIDS
 from edge.protocols import Protocol
 from edge.sampler import SamplingPolicy, SamplingRule
 from wire.names import VEHICLE_PATTERN
@@ -43,6 +45,43 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ControllerSettings(_Section):
+    """A controller that does not answer OBD: where it is asked, and where it answers (11 bit)."""
+
+    request: int = Field(ge=0x700, le=0x7FF)
+    answer: int = Field(ge=0x700, le=0x7FF)
+
+
+class PollSettings(_Section):
+    """What the vehicle's controllers are asked for."""
+
+    pids: tuple[str, ...] | dict[str, float] | None = None  # None: all that are known and that the vehicle has
+    interval_s: float = Field(default=1.0, ge=0.02, allow_inf_nan=False)
+    trouble_codes_s: float = Field(default=60.0, ge=0, allow_inf_nan=False)  # 0 is never
+    uds: bool = False
+    controllers: tuple[ControllerSettings, ...] = ()
+    max_per_s: float = Field(default=10.0, gt=0, le=100)
+    addressing: Literal["auto"] | Width = "auto"
+
+    def intervals_s(self) -> dict[int, float]:
+        """How often each PID is asked for."""
+        numbers = {pid.name: number for number, pid in PIDS.items()}
+        if isinstance(self.pids, dict):
+            return {numbers[name]: every_s for name, every_s in self.pids.items()}
+        return dict.fromkeys(map(numbers.__getitem__, numbers if self.pids is None else self.pids), self.interval_s)
+
+    @model_validator(mode="after")
+    def _knows_its_pids(self) -> Self:
+        known = [pid.name for pid in PIDS.values()]
+        for name in self.pids or ():
+            if name not in known:
+                near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+                raise ValueError(f"no value {name!r} of OBD-II is known; did you mean {near!r}?")
+        if isinstance(self.pids, dict) and any(not 0.02 <= every_s < float("inf") for every_s in self.pids.values()):
+            raise ValueError("a value is asked for every 0.02 s at most: pids = { EngineSpeed = 0.2, FuelLevel = 60 }")
+        return self
+
+
 class CanSettings(_Section):
     """One bus. Keys that are not named here go to python-can as they are."""
 
@@ -57,11 +96,24 @@ class CanSettings(_Section):
     speed: float = Field(default=1.0, ge=0)  # replay only; 0 is as fast as possible
     loop: bool = False  # replay only
     protocols: tuple[Protocol, ...] | None = None  # None: isotp, and j1939 where a database has it
+    poll: PollSettings | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """The keys for python-can."""
         return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _may_poll(self) -> Self:
+        if self.poll is None:
+            return self
+        if self.interface == REPLAY:
+            raise ValueError("a recording cannot be asked: leave out poll")
+        if self.listen_only:
+            raise ValueError("poll asks the vehicle's controllers, which is to send: say listen_only = false too")
+        if self.protocols is not None and "isotp" not in self.protocols:
+            raise ValueError('poll needs protocols = ["isotp"], for the answers are of it')
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -256,6 +308,8 @@ def _resolve_bus(bus: CanSettings, folder: Path) -> CanSettings:
 _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     (): EdgeConfig,
     ("can",): CanSettings,
+    ("can", "poll"): PollSettings,
+    ("can", "poll", "controllers"): ControllerSettings,
     ("gps",): GpsSettings,
     ("gps", "can"): GpsSignals,
     ("sampling",): SamplingSettings,

@@ -95,6 +95,11 @@ class SignalTable:
     def __contains__(self, name: str) -> bool:
         return name in self._index_by_name
 
+    def find(self, name: str) -> "SignalInfo | None":
+        """The signal of that name, None if there is none."""
+        index = self._index_by_name.get(name)
+        return None if index is None else self.signals[index]
+
 
 class Decoder:
     """One bus. Where two databases define an identifier, the later one holds; `overridden` names the earlier."""

@@ -53,6 +53,13 @@ class FrameSource(Protocol):
         """Ends the reception; gives what was received by then and not taken yet."""
         ...
 
+    async def send(self, frame: Frame) -> None:
+        """Let a frame leave, as far as the source's TransmitRules allow it; without any it never does.
+
+        Raises TransmitError.
+        """
+        ...
+
     def take_events(self) -> Sequence[BusEvent]:
         """What happened to the bus and was not given before."""
         ...

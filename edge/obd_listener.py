@@ -6,6 +6,7 @@ many cars, but not in all: they are listened to for 5 s after a request was hear
 
 from collections import deque
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from edge.code_watch import CodeWatch, DeviceEvent, EventData
@@ -105,17 +106,20 @@ class ObdListener:
             yield indices, (value,), True
 
     def _info(self, source: int, pid: Pid) -> SignalInfo:
+        """The engine's has the plain name, unless a database has a signal of that name."""
         bus = self._decoder.bus
-        suffix = "" if source in _ENGINE else f"@{source:02X}"
-        return SignalInfo(
-            name=f"{bus}:OBD.{pid.name}{suffix}" if bus else f"OBD.{pid.name}{suffix}",
+        info = SignalInfo(
+            name=f"{bus}:OBD.{pid.name}" if bus else f"OBD.{pid.name}",
             message="OBD",
             signal=pid.name,
             unit=pid.unit,
             minimum=pid.offset,
             maximum=pid.maximum,
-            source=None if source in _ENGINE else source,
+            source=None,
         )
+        if source in _ENGINE and self._decoder.table.find(info.name) in (None, info):
+            return info
+        return replace(info, name=f"{info.name}@{source:02X}", source=source)
 
     def _events(self, t_ms: int, source: int, content: bytes) -> list[DeviceEvent]:
         context: EventData = {"source": f"{source:02X}"}

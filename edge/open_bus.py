@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from edge.frame_source import REPLAY, FrameSource, ReaderError
+from edge.transmit_rules import TransmitRules
 
 REPLAY_KEYS: Final = ("channel", "dbc", "log_channel", "loop", "name", "speed", "strict")
 SOCKETCAN: Final = "socketcan"
@@ -32,8 +33,16 @@ class BusSettings(Protocol):
     def options(self) -> Mapping[str, Any]: ...
 
 
-def open_bus(bus: BusSettings, filters: Sequence[dict[str, int | bool]] = ()) -> FrameSource:
-    """The source that the settings name; `filters` are the decoder's. Connects in `async with`. Raises ReaderError."""
+def open_bus(
+    bus: BusSettings, filters: Sequence[dict[str, int | bool]] = (), *, rules: TransmitRules | None = None
+) -> FrameSource:
+    """The source that the settings name; `filters` are the decoder's. Connects in `async with`. Raises ReaderError.
+
+    It sends what `rules` allow, and nothing without any.
+    """
+    if rules is not None and bus.listen_only:
+        problem = "poll asks the vehicle's controllers, which is to send: say listen_only = false, or leave out poll"
+        raise ReaderError(bus.name or _channels(bus)[0], problem)
     if bus.interface == REPLAY:
         return _open_replay(bus)
     from can.interfaces import BACKENDS
@@ -49,7 +58,7 @@ def open_bus(bus: BusSettings, filters: Sequence[dict[str, int | bool]] = ()) ->
         from edge.socketcan import has_socketcan
 
         if has_socketcan():
-            return _open_socketcan(bus, filters)
+            return _open_socketcan(bus, filters, rules)
     from edge.can_reader import CanReader
 
     return CanReader(
@@ -59,10 +68,13 @@ def open_bus(bus: BusSettings, filters: Sequence[dict[str, int | bool]] = ()) ->
         options=bus.options,
         filters=filters,
         listen_only=bus.listen_only,
+        rules=rules,
     )
 
 
-def _open_socketcan(bus: BusSettings, filters: Sequence[dict[str, int | bool]]) -> FrameSource:
+def _open_socketcan(
+    bus: BusSettings, filters: Sequence[dict[str, int | bool]], rules: TransmitRules | None
+) -> FrameSource:
     from edge.socketcan_reader import BUFFER_BYTES, SocketCan, SocketCanReader
 
     (channel,) = _channels(bus)
@@ -71,12 +83,13 @@ def _open_socketcan(bus: BusSettings, filters: Sequence[dict[str, int | bool]]) 
         channel,
         filters=filters,
         listen_only=bus.listen_only,
+        sends=rules is not None,
         fd=bool(_number(bus, options, "fd", True)),
         bitrate=_number(bus, options, "bitrate", 0),
         buffer_bytes=_number(bus, options, "receive_buffer", BUFFER_BYTES),
     )
     _refuse_unknown(bus, options, SOCKETCAN_KEYS, "SocketCAN")
-    return SocketCanReader(interface, name=bus.name or channel)
+    return SocketCanReader(interface, name=bus.name or channel, rules=rules)
 
 
 def _open_replay(bus: BusSettings) -> FrameSource:

@@ -20,6 +20,7 @@ from edge.frame import Frame
 from edge.frame_source import ReaderCounts
 from edge.recording import Recording, open_recording
 from edge.timeline import UNTIMED_STEP_NS, Timeline
+from edge.transmit_rules import NotAllowedError
 
 _MOST_AT_ONCE: Final = 500
 _READ_AT_ONCE: Final = 5000
@@ -103,6 +104,10 @@ class ReplayReader:
     async def rest(self) -> list[Frame]:
         """Nothing: a frame is received when it is taken."""
         return []
+
+    async def send(self, frame: Frame) -> None:
+        """See FrameSource."""
+        raise NotAllowedError(f"{self.name}: a recording cannot be asked")
 
     def take_events(self) -> Sequence[BusEvent]:
         """Nothing is told of this kind of bus."""

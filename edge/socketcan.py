@@ -110,6 +110,11 @@ class FrameSocket:
         """For those who wait until there is something to read."""
         return self._socket.fileno()
 
+    def send(self, arbitration_id: int, is_extended: bool, data: bytes) -> None:
+        """A classic data frame, handed to the driver. Raises OSError, as where its queue is full."""
+        can_id = arbitration_id | (_EXTENDED if is_extended else 0)
+        self._socket.send(pack("=IB3x8s", can_id, len(data), data))
+
     @property
     def buffer_bytes(self) -> int:
         """The room that the kernel gives; each frame takes some hundred bytes of it."""

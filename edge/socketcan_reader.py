@@ -23,6 +23,7 @@ from edge.frame import Frame
 from edge.frame_source import ReaderCounts, ReaderError
 from edge.socketcan import FrameSocket, open_socketcan
 from edge.socketcan_frames import parse_slots
+from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 
 MOST_WAITING: Final = 100_000  # frames; 25 s of a full bus of 500 kbit/s
 BUFFER_BYTES: Final = 8_000_000
@@ -38,16 +39,19 @@ class Interface(Protocol):
     """Where the frames come from: opened again whenever it failed."""
 
     def open(self) -> socket.socket:
-        """A non-blocking socket whose messages are CAN frames. Raises OSError, WouldSend."""
+        """A non-blocking socket whose messages are CAN frames. Raises OSError, WrongLink."""
         ...
 
 
-class WouldSend(OSError):
-    """The interface is not as the settings want it: it would acknowledge what it hears."""
+class WrongLink(OSError):
+    """The interface is not as the settings want it: it would acknowledge what it hears, or could not send."""
 
 
 class SocketCan:
-    """An interface of SocketCAN. `filters` are python-can's; with `listen_only` one that may send is refused."""
+    """An interface of SocketCAN. `filters` are python-can's; with `listen_only` one that may send is refused.
+
+    With `sends` one is refused that cannot.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class SocketCan:
         *,
         filters: Sequence[dict[str, int | bool]] = (),
         listen_only: bool = True,
+        sends: bool = False,
         fd: bool = True,
         bitrate: int | None = None,
         buffer_bytes: int = BUFFER_BYTES,
@@ -63,6 +68,7 @@ class SocketCan:
         self._channel = channel
         self._filters = filters
         self._listen_only = listen_only
+        self._sends = sends
         self._fd = fd
         self._bitrate = bitrate
         self._buffer_bytes = buffer_bytes
@@ -72,11 +78,12 @@ class SocketCan:
     def open(self) -> socket.socket:
         """See Interface."""
         link = self._ask(self._channel)
-        problem = judge_link(link, listen_only=self._listen_only)
+        problem = judge_link(link, listen_only=self._listen_only, sends=self._sends)
         if problem is not None:
-            up = f"type can{f' bitrate {self._bitrate}' if self._bitrate else ''} listen-only on"
+            mode, instead = ("off", "leave out poll") if self._sends else ("on", "say listen_only = false")
+            up = f"type can{f' bitrate {self._bitrate}' if self._bitrate else ''} listen-only {mode}"
             advice = f"ip link set {self._channel} down; ip link set {self._channel} {up}; ip link set"
-            raise WouldSend(errno.EINVAL, f"{problem}: {advice} {self._channel} up; or say listen_only = false")
+            raise WrongLink(errno.EINVAL, f"{problem}: {advice} {self._channel} up; or {instead}")
         self._tell(link)
         return open_socketcan(self._channel, filters=self._filters, fd=self._fd, buffer_bytes=self._buffer_bytes)
 
@@ -94,25 +101,37 @@ class SocketCan:
             _log.warning("other_bitrate", interface=self._channel, bitrate=link.bitrate, wanted=self._bitrate)
 
 
-def judge_link(link: CanLink | None, *, listen_only: bool) -> str | None:
+def judge_link(link: CanLink | None, *, listen_only: bool, sends: bool = False) -> str | None:
     """What forbids to read the interface, None for nothing. What the kernel does not say forbids nothing.
 
     One that is down does not send; when it is up it is opened again, and asked about again.
     """
-    if link is None or not link.is_up or not listen_only or link.listen_only is not False:
+    if link is None or not link.is_up:
         return None
-    return "the controller acknowledges what it hears, which is to send"
+    if sends and link.listen_only:
+        return "the controller only listens and cannot ask, as poll wants it"
+    if listen_only and link.listen_only is False:
+        return "the controller acknowledges what it hears, which is to send"
+    return None
 
 
 class SocketCanReader:
-    """A FrameSource."""
+    """A FrameSource. What `rules` allow may be sent."""
 
     def __init__(
-        self, interface: Interface, *, name: str, most_waiting: int = MOST_WAITING, pause_s: float = 1.0
+        self,
+        interface: Interface,
+        *,
+        name: str,
+        rules: TransmitRules | None = None,
+        most_waiting: int = MOST_WAITING,
+        pause_s: float = 1.0,
     ) -> None:
         self.name = name
         self.counts = ReaderCounts()
         self._interface = interface
+        self._rules = rules
+        self._source: FrameSocket | None = None
         self._most_waiting = most_waiting
         self._pause_s = pause_s
         self._waiting: deque[list[Frame]] = deque()
@@ -127,7 +146,7 @@ class SocketCanReader:
         try:
             first = self._interface.open()
         except OSError as error:
-            if isinstance(error, WouldSend) or error.errno in _HOPELESS:
+            if isinstance(error, WrongLink) or error.errno in _HOPELESS:
                 raise ReaderError(self.name, error.strerror or str(error)) from error
             self._note(error)
         self._task = asyncio.create_task(self._run(first), name=f"can {self.name}")
@@ -155,6 +174,18 @@ class SocketCanReader:
         """See FrameSource."""
         await self._stop()
         return [frame for _ in range(len(self._waiting)) for frame in self._take()]
+
+    async def send(self, frame: Frame) -> None:
+        """See FrameSource."""
+        if self._rules is None:
+            raise NotAllowedError(f"{self.name} is only listened to")
+        if self._source is None or self._state.state == "off":
+            raise TransmitError(f"{self.name}: the {'interface is away' if self._source is None else 'bus is off'}")
+        self._rules.admit(frame, time.monotonic())
+        try:
+            self._source.send(frame.arbitration_id, frame.is_extended, frame.data)
+        except OSError as error:
+            raise TransmitError(f"{self.name} did not take a frame: {error.strerror or error}") from error
 
     def take_events(self) -> list[BusEvent]:
         """See FrameSource."""
@@ -186,6 +217,7 @@ class SocketCanReader:
         """Until the interface fails; when it is time to stop, what the kernel holds by then comes too."""
         self._kernel_count = 0
         with FrameSocket(opened) as source:
+            self._source = source
             try:
                 while True:
                     await _readable(source)
@@ -197,6 +229,8 @@ class SocketCanReader:
                 with suppress(OSError):
                     self._receive_all(source)
                 raise
+            finally:
+                self._source = None
 
     def _receive_all(self, source: FrameSocket) -> bool:
         """What waits by now; whether there was anything."""

@@ -7,6 +7,15 @@ class _Shape(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class PollStatus(_Shape):
+    """A bus whose controllers are asked. `last_error` is why it did not take the last request, None if it did."""
+
+    controllers: int
+    requests: int
+    answered: int
+    last_error: str | None
+
+
 class BusStatus(_Shape):
     """Frames since the start. `faults` counts by cause what was not understood whole: unknown_id, too_short …"""
 
@@ -18,6 +27,7 @@ class BusStatus(_Shape):
     restarts: int
     last_error: str | None
     faults: dict[str, int]
+    poll: PollStatus | None = None
 
 
 class GpsStatus(_Shape):

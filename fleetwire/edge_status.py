@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from edge.status import AgentStatus, SpoolStatus, UplinkStatus, frame_rates
+from edge.status import AgentStatus, PollStatus, SpoolStatus, UplinkStatus, frame_rates
 
 
 def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
@@ -13,6 +13,8 @@ def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
         parts += [f"{count:,} {name}" for name, count in _bus_counts(bus.dropped, bus.errors, bus.faults).items()]
         if bus.restarts:
             parts.append(f"opened again {bus.restarts} times, last for: {bus.last_error}")
+        if bus.poll is not None:
+            parts.append(_poll(bus.poll))
         yield f"bus {bus.name}: {', '.join(parts)}"
     fixes = f"{after.fixes:,} fixes"
     if after.gps is not None and after.gps.failures:
@@ -24,6 +26,11 @@ def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
     yield f"uplink: {_uplink(after.uplink, after.now_ms)}; {after.settled:,} of {after.stored:,} batches settled"
     lost = {cause: count for cause, count in after.lost.items() if count}
     yield f"lost: {_listed(lost) if lost else 'nothing'}"
+
+
+def _poll(poll: PollStatus) -> str:
+    asked = f"{poll.requests:,} requests to {poll.controllers} controllers, {poll.answered:,} answered"
+    return asked if poll.last_error is None else f"{asked}; NOT SENT: {poll.last_error}"
 
 
 def _bus_counts(dropped: int, errors: int, faults: Mapping[str, int]) -> dict[str, int]:

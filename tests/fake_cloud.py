@@ -46,7 +46,7 @@ class FakeCloud:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for `condition`, which is looked at whenever a request arrives."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await self._heard.wait()
                 self._heard.clear()

@@ -19,6 +19,8 @@ from edge.frame_source import FrameSource, ReaderError
 from edge.open_bus import open_bus
 from edge.socketcan import pack_filters, receive_with_times
 from edge.socketcan_reader import SocketCan, SocketCanReader, judge_link
+from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
+from tests.running import eventually
 
 LIMIT_S = 20
 HAS_VCAN = Path("/sys/class/net/vcan0").exists()
@@ -52,6 +54,11 @@ class Loopback:
     def send(self, can_id: int, data: bytes = b"") -> None:
         layout = "=IB3x8s" if len(data) <= 8 else "=IB3x64s"
         self.sender.send(pack(layout, can_id, len(data), data))
+
+    def connect_back(self) -> None:
+        """What the reader sends comes to `sender`."""
+        assert self._receiver is not None
+        self._receiver.connect(self.sender.getsockname())
 
     def fail(self) -> None:
         """The next read fails, as with an interface that goes down: the peer of a connected socket is not there."""
@@ -210,6 +217,43 @@ def test_only_a_controller_that_says_it_sends_is_refused(
     link: CanLink | None, listen_only: bool, is_refused: bool
 ) -> None:
     assert (judge_link(link, listen_only=listen_only) is not None) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("link", "is_refused"),
+    [
+        (CanLink(True, "can", True, None), True),
+        (CanLink(True, "can", False, None), False),
+        (CanLink(False, "can", True, None), False),
+        (CanLink(True, "vcan", None, None), False),
+        (None, False),
+    ],
+)
+def test_only_a_controller_that_cannot_send_is_refused_for_asking(link: CanLink | None, is_refused: bool) -> None:
+    assert (judge_link(link, listen_only=False, sends=True) is not None) == is_refused
+
+
+async def test_request_leaves_as_a_frame_of_the_kernel_unless_the_bus_is_off(loopback: Loopback) -> None:
+    request = Frame(None, "", 0x18DB33F1, True, bytes.fromhex("02010dcccccccccc"))
+
+    async def is_off() -> int:
+        return reader.counts.bus_offs
+
+    async with SocketCanReader(loopback, name="pt", rules=TransmitRules(most_per_s=10)) as reader:
+        loopback.connect_back()
+        await reader.send(request)
+        assert loopback.sender.recv(100) == pack("=IB3x8s", 0x98DB33F1, 8, request.data)
+        with pytest.raises(NotAllowedError):
+            await reader.send(request._replace(arbitration_id=0x123, is_extended=False))
+        loopback.send(ERROR | BUS_OFF, bytes(8))
+        await eventually(is_off)
+        with pytest.raises(TransmitError, match="bus is off"):
+            await reader.send(request)
+    with pytest.raises(TransmitError, match="away"):
+        await reader.send(request)
+    async with SocketCanReader(loopback, name="pt") as reader:
+        with pytest.raises(NotAllowedError, match="only listened to"):
+            await reader.send(request)
 
 
 def test_filters_tell_extended_from_standard_identifiers() -> None:
