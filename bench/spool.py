@@ -1,8 +1,11 @@
-"""spool_open, spool_drain: a vehicle that comes back after weeks without a network.
+"""drain.spool…: a vehicle that comes back after weeks without a network.
 
 Its spool holds 10 million samples in 100,000 batches. What is measured is how long the agent takes to open it, and how
 fast batches go through `prepare` and `replied` while it is full, against the same batches out of a spool that holds
 nothing else. The cloud settles at once, so that the agent is what is measured. The page cache is warm.
+
+And how large a spool grows whose bound is reached several times over while nothing is settled, with what SQLite keeps
+beside it.
 """
 
 import asyncio
@@ -23,6 +26,8 @@ from wire.ranges import EMPTY, RangeSet
 
 VEHICLE: Final = "truck-0001"
 SPOOL_BYTES: Final = 10**9
+BOUND: Final = 16 * 10**6
+OVER_BOUND: Final = 100_000
 BACKLOG: Final = 100_000
 SAMPLES: Final = 100
 SIGNALS: Final = 10
@@ -40,7 +45,7 @@ def spool_open() -> Figure:
         _fill(empty, 0)
         times = interleaved(lambda: _open_s(full), lambda: _open_s(empty), runs=7)
     note = f"{BACKLOG * SAMPLES:,} samples in {BACKLOG:,} batches; the baseline is an empty spool"
-    return smaller_is_better("spool_open", times, unit="s", note=note)
+    return smaller_is_better("drain.spool_open", times, unit="s", note=note)
 
 
 def spool_drain() -> Figure:
@@ -50,7 +55,22 @@ def spool_drain() -> Figure:
         with closing(_open(folder / "full.db")) as full:
             rates = asyncio.run(_rates(full, folder))
     note = f"of {BACKLOG:,} batches, {MOST_BATCHES} in a request; the baseline is a spool of {DRAINED:,}"
-    return faster_is_better("spool_drain", rates, unit="batches/s", note=note)
+    return faster_is_better("drain.spool", rates, unit="batches/s", note=note)
+
+
+def spool_bound() -> Figure:
+    """The most bytes on the disk; the baseline is the bound."""
+    most, batches = 0, 0
+    drafts = [_draft(number, Random(number)) for number in range(AT_ONCE)]
+    with _folder() as folder, closing(_open(folder / "spool.db", max_bytes=BOUND)) as spool:
+        while batches < OVER_BOUND:
+            spool.put(drafts)
+            batches += len(drafts)
+            most = max(most, sum(path.stat().st_size for path in folder.glob("spool.db*")))
+        (stream,) = spool.on_disk()
+        assert len(stream.held) + len(stream.lost["evicted"]) == batches == stream.next
+        note = f"{batches:,} batches, {len(stream.held):,} held and the others declared lost; the baseline is max_bytes"
+    return smaller_is_better("drain.spool_bound", Medians(most, BOUND, 1), unit="bytes", note=note)
 
 
 async def _rates(full: Spool, folder: Path) -> Medians:
@@ -104,8 +124,8 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _open(path: Path) -> Spool:
-    return Spool.open(path, vehicle=VEHICLE, max_bytes=SPOOL_BYTES, now_ms=T0_MS)
+def _open(path: Path, *, max_bytes: int = SPOOL_BYTES) -> Spool:
+    return Spool.open(path, vehicle=VEHICLE, max_bytes=max_bytes, now_ms=T0_MS)
 
 
 def _open_s(path: Path) -> float:
@@ -136,4 +156,8 @@ def _draft(number: int, dice: Random) -> Draft:
     )
 
 
-FIGURES: Final[Mapping[str, Callable[[], Figure]]] = {"spool_open": spool_open, "spool_drain": spool_drain}
+FIGURES: Final[Mapping[str, Callable[[], Figure]]] = {
+    "drain.spool_open": spool_open,
+    "drain.spool": spool_drain,
+    "drain.spool_bound": spool_bound,
+}
