@@ -125,6 +125,8 @@ class Agent:
             await _cancel(intake)
             for bus in self._plan.buses:
                 self._pipeline.take_frames(bus.decoder, await bus.source.rest(), time.time_ns(), bus.listener)
+            for fix in self._plan.gps.rest() if self._plan.gps is not None else ():
+                self._pipeline.take_fix(fix)
             self._pipeline.finish(wall_ms=_wall_ms())
             await self._hand_over()
             self._outputs.put_nowait(None)

@@ -1,13 +1,15 @@
 """Read a GPS receiver: a serial port (or a pty) through pyserial, or gpsd over TCP.
 
 A device that is not there, or vanishes, is opened again after a pause that grows; it never ends the agent. A fix has
-the time of its reception, as CAN frames do: what a receiver says the time is may be recorded, synthetic or 1999.
+the time of its reception, as CAN frames do: what a receiver says the time is may be recorded, synthetic or 1999. The
+epoch that is open when the reading ends, by a stop or by a device that vanishes, is not lost: see `rest()`.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -49,50 +51,58 @@ class GpsReader:
         self._device = device
         self._baud = baud
         self._first_pause_s = first_pause_s
+        self._received: deque[Fix] = deque()
 
     async def __aiter__(self) -> AsyncGenerator[Fix]:
         pause_s = self._first_pause_s
         while True:
             try:
-                async with aclosing(self._read()) as fixes:
-                    async for fix in fixes:
-                        pause_s = self._first_pause_s
-                        self.counts.fixes += 1
-                        yield fix
+                async with aclosing(self._read()) as portions:
+                    async for _ in portions:
+                        while self._received:
+                            pause_s = self._first_pause_s
+                            yield self._take()
             except (OSError, EOFError, TimeoutError, ValueError) as error:
                 # SerialException is an OSError; pyserial says ValueError to a baud rate, asyncio to an endless line.
                 self.counts.failures += 1
                 self.counts.last_error = str(error) or type(error).__name__
                 log.warning("gps_failed", device=self._device, error=self.counts.last_error, wait_s=pause_s)
+            while self._received:
+                yield self._take()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def _read(self) -> AsyncGenerator[Fix]:
+    def rest(self) -> list[Fix]:
+        """Once the reading has ended: what was received by then and not taken yet."""
+        return [self._take() for _ in range(len(self._received))]
+
+    def _take(self) -> Fix:
+        self.counts.fixes += 1
+        return self._received.popleft()
+
+    def _read(self) -> AsyncGenerator[None]:
+        """Puts fixes into `_received`, and says so."""
         address = urlsplit(self._device)
         if address.scheme == "gpsd":
             return self._read_gpsd(address.hostname or "localhost", address.port or GPSD_PORT)
         return self._read_serial()
 
-    async def _read_serial(self) -> AsyncGenerator[Fix]:
+    async def _read_serial(self) -> AsyncGenerator[None]:
         parser = NmeaParser()
         parser.counts = self.nmea  # they go on across openings
         with serial.Serial(self._device, self._baud, timeout=0, exclusive=True) as port:
             self._opened()
-            with _readable(port.fileno()) as ready:
-                has_news = False
-                while True:
-                    try:
-                        async with asyncio.timeout(PAUSE_OF_RECEIVER_S if has_news else None):
-                            await ready.wait()
-                    except TimeoutError:
-                        fixes, has_news = parser.flush(), False
-                    else:
-                        ready.clear()
-                        fixes, has_news = parser.feed(port.read(READ_BYTES), _now_ms()), True
-                    for fix in fixes:
-                        yield fix
+            try:
+                async with aclosing(_portions(port.fileno())) as portions:
+                    async for has_news in portions:
+                        self._received += parser.feed(port.read(READ_BYTES), _now_ms()) if has_news else parser.flush()
+                        yield
+            finally:
+                with suppress(OSError):  # it may be gone
+                    self._received += parser.feed(port.read(READ_BYTES), _now_ms())
+                self._received += [*parser.feed(b"\n", _now_ms()), *parser.flush()]
 
-    async def _read_gpsd(self, host: str, port: int) -> AsyncGenerator[Fix]:
+    async def _read_gpsd(self, host: str, port: int) -> AsyncGenerator[None]:
         parser = GpsdParser()
         reader, writer = await asyncio.open_connection(host, port)
         try:
@@ -100,7 +110,8 @@ class GpsReader:
             writer.write(WATCH)
             while line := await asyncio.wait_for(reader.readline(), SILENCE_OF_GPSD_S):
                 if (fix := parser.feed(line, _now_ms())) is not None:
-                    yield fix
+                    self._received.append(fix)
+                    yield
             raise EOFError("gpsd closed the connection")
         finally:
             writer.close()
@@ -108,6 +119,21 @@ class GpsReader:
     def _opened(self) -> None:
         self.counts.opened += 1
         log.info("gps_opened", device=self._device)
+
+
+async def _portions(fd: int) -> AsyncGenerator[bool]:
+    """True when there is something to read; False once after each burst, when the receiver pauses."""
+    with _readable(fd) as ready:
+        has_news = False
+        while True:
+            try:
+                async with asyncio.timeout(PAUSE_OF_RECEIVER_S if has_news else None):
+                    await ready.wait()
+                has_news = True
+            except TimeoutError:
+                has_news = False
+            ready.clear()
+            yield has_news
 
 
 @contextmanager

@@ -230,17 +230,39 @@ async def test_receiver_on_a_pty_gives_fixes(cloud: FakeCloud, url: str, home: P
     assert fixes.lat[0] == pytest.approx(48.1173, abs=1e-4)
 
 
+async def test_epoch_that_is_open_when_the_agent_stops_is_stored(cloud: FakeCloud, url: str, home: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        more = f'[gps]\ndevice = "{os.ttyname(theirs)}"\n'
+        config = load_edge_config(configure(home, url, loop=True, speed=1, more=more))
+        stop = asyncio.Event()
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_agent(config, stop), name="agent")
+            while not any(batch.fixes for batch in cloud.batches.values()):
+                os.write(ours, rmc(30, "4807.0380"))
+                await asyncio.sleep(0.3)
+            os.write(ours, rmc(59, "4900.0000"))
+            stop.set()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert 49.0 in {lat for batch in cloud.batches.values() if batch.fixes for lat in batch.fixes.lat}
+
+
+def rmc(seconds: int, lat: str) -> bytes:
+    body = f"GPRMC,1015{seconds:02d}.00,A,{lat},N,01131.0000,E,10.0,084.4,230394,,,A"
+    return f"${body}*{reduce(xor, body.encode()):02X}\r\n".encode()
+
+
 @contextmanager
 def pty_receiver() -> Iterator[str]:
     """A receiver on a pty that sends the same fix again and again."""
-    body = "GPRMC,101530.00,A,4807.0380,N,01131.0000,E,10.0,084.4,230394,,,A"
-    checksum = reduce(xor, body.encode())
     ours, theirs = os.openpty()
     loop = asyncio.get_running_loop()
 
     def send() -> None:
         nonlocal timer
-        os.write(ours, f"${body}*{checksum:02X}\r\n".encode())
+        os.write(ours, rmc(30, "4807.0380"))
         timer = loop.call_later(0.3, send)
 
     timer = loop.call_soon(send)

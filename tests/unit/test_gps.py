@@ -57,6 +57,9 @@ class Receiver:
         os.write(self._ours, rmc(self._seconds))
         self._timer = asyncio.get_running_loop().call_later(0.01, self._send)
 
+    def say(self, seconds: int) -> None:
+        os.write(self._ours, rmc(seconds))
+
     def fall_silent(self) -> None:
         self._timer.cancel()
 
@@ -81,6 +84,34 @@ async def test_fix_comes_when_the_receiver_pauses(tmp_path: Path) -> None:
         before = await anext(fixes)
         receiver.fall_silent()
         assert (await anext(fixes)).utc_ms > before.utc_ms
+
+
+async def test_epoch_that_is_open_at_the_end_is_not_lost(tmp_path: Path) -> None:
+    async with Receiver(tmp_path / "gps") as receiver:
+        async with reading(str(tmp_path / "gps")) as (reader, fixes):
+            last = await anext(fixes)
+            receiver.fall_silent()
+            receiver.say(59)
+        *_, rest = reader.rest()
+        assert rest.t_ms >= last.t_ms
+        assert rest.utc_ms % 60_000 == 59_000
+        assert reader.rest() == []
+        assert reader.counts.fixes == reader.nmea.fixes
+
+
+async def test_epoch_that_is_open_when_the_device_vanishes_is_not_lost(tmp_path: Path) -> None:
+    async with Receiver(tmp_path / "gps") as receiver, reading(str(tmp_path / "gps")) as (reader, fixes):
+        await anext(fixes)
+        receiver.fall_silent()
+        receiver.say(59)
+        heard = reader.nmea.sentences
+        while reader.nmea.sentences == heard:
+            await anext(fixes)
+        receiver.unplug()
+        async for fix in fixes:
+            if fix.utc_ms % 60_000 == 59_000:
+                break
+        receiver.plug()
 
 
 async def test_device_that_vanishes_is_opened_again(tmp_path: Path) -> None:
