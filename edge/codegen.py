@@ -11,7 +11,9 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import groupby
+from typing import Any, cast
 
 from cantools.database.can import Message, Signal
 from cantools.database.conversion import (
@@ -28,6 +30,9 @@ UNDECODABLE = "undecodable"
 Number = int | float
 Decoded = tuple[tuple[int, ...], tuple[Number, ...], bool]
 Read = Callable[[bytes], Decoded]
+Change = tuple[int, Number]
+Changes = Callable[[bytes, bytes], list[Change]]
+"""The signals, by index and new value, whose bits differ between a payload and the one before it."""
 
 _MOST_FUNCTIONS = 2048  # a message with many independent multiplexers starts anew rather than fill the memory
 _FLOAT_FORMATS = {16: "e", 32: "f", 64: "d"}
@@ -52,6 +57,31 @@ class Reader:
         if read is None:
             read = self._shorter[len(data)] = self._step(_Way(8 * len(data)).into(self._root))
         return read(data.ljust(self.length, b"\xff"))
+
+    @cached_property
+    def changes(self) -> Changes | None:
+        """Compares two frames of the message's length; None where it depends on the payload which signals there are."""
+        if self._root.multiplexers or self._root.is_broken:
+            return None
+        source = _Source(self.length, {})
+        lines = ["found = []"]
+        for place, together in groupby(self._root.signals, lambda signal: _place(signal)[:2]):
+            lines += self._changes_of(source, place, list(together))
+        return source.compile_changes([*lines, "return found"], self._root.signals)
+
+    def _changes_of(self, source: "_Source", place: tuple[int, int], signals: list[Signal]) -> list[str]:
+        """For neighbours in the same bytes: compare these first, and where they differ each signal's own bits."""
+        first, last = place
+        lines = []
+        indent = ""
+        if len(signals) > 1:
+            differs = " or ".join(f"b{number} != p{number}" for number in range(first, last + 1))
+            lines.append(f"if {differs}:")
+            indent = "    "
+        for signal in signals:
+            lines.append(f"{indent}if {_differs(signal)}:")
+            lines.append(f"{indent}    found.append(({self._indices[signal.name]}, {source.scaled(signal)}))")
+        return lines
 
     def _first_read(self, data: bytes) -> Decoded:
         """Stands in for `read`, the function for a frame of the message's length, until one comes."""
@@ -205,10 +235,21 @@ class _Source:
         return f"{product} + {self._number(offset)}"
 
     def compile(self, body: list[str]) -> Read:
-        lines = [*self._load_bytes(), *body]
-        source = "def read(data):\n" + "".join(f"    {line}\n" for line in lines)
+        """`def read(data)`."""
+        return cast(Read, self._compile("read(data)", [*self._load_bytes(), *body]))
+
+    def compile_changes(self, body: list[str], signals: Iterable[Signal]) -> Changes:
+        """`def changes(data, last)`, with the bytes of `last` as p0, p1 …"""
+        for signal in signals:
+            first, last, _ = _place(signal)
+            self._bytes.update(range(first, last + 1))
+        loads = [*self._load_bytes(), *self._load_bytes("p", "last")]
+        return cast(Changes, self._compile("changes(data, last)", [*loads, *body]))
+
+    def _compile(self, head: str, body: list[str]) -> object:
+        source = f"def {head}:\n" + "".join(f"    {line}\n" for line in body)
         exec(compile(source, "<decoder>", "exec"), self._constants)
-        return self._constants["read"]  # type: ignore[return-value]
+        return self._constants[head.partition("(")[0]]
 
     def _raw(self, signal: Signal) -> str:
         if signal.conversion.is_float:
@@ -257,11 +298,11 @@ class _Source:
         self._constants[name] = value
         return name
 
-    def _load_bytes(self) -> list[str]:
+    def _load_bytes(self, letter: str = "b", payload: str = "data") -> list[str]:
         if len(self._bytes) > 3 and self._length <= 8:  # one unpacking is faster than four look-ups
-            names = (f"b{number}" if number in self._bytes else "_" for number in range(self._length))
-            return [", ".join(names) + " = data"]
-        return [f"b{number} = data[{number}]" for number in sorted(self._bytes)]
+            names = (f"{letter}{number}" if number in self._bytes else "_" for number in range(self._length))
+            return [", ".join(names) + f" = {payload}"]
+        return [f"{letter}{number} = {payload}[{number}]" for number in sorted(self._bytes)]
 
 
 def _span(signal: Signal) -> tuple[int, int]:
@@ -277,6 +318,19 @@ def _place(signal: Signal) -> tuple[int, int, int]:
     first, last = _span(signal)
     shift = first % 8 if signal.byte_order == "little_endian" else 7 - last % 8
     return first // 8, last // 8, shift
+
+
+def _differs(signal: Signal) -> str:
+    """Whether the signal's own bits differ between the bytes b0, b1 … and p0, p1 …"""
+    first, last = _span(signal)
+    masks: dict[int, int] = {}
+    for bit in range(first, last + 1):
+        in_byte = bit % 8 if signal.byte_order == "little_endian" else 7 - bit % 8
+        masks[bit // 8] = masks.get(bit // 8, 0) | 1 << in_byte
+    return " or ".join(
+        f"b{number} != p{number}" if mask == 0xFF else f"(b{number} ^ p{number}) & {mask}"
+        for number, mask in masks.items()
+    )
 
 
 def _is_identity(conversion: BaseConversion) -> bool:

@@ -85,6 +85,7 @@ class SignalTable:
     def __init__(self) -> None:
         self.signals: list[SignalInfo] = []
         self._index_by_name: dict[str, int] = {}
+        self._owners: dict[int, Slot] = {}
 
     def add(self, info: SignalInfo) -> int:
         index = self._index_by_name.setdefault(info.name, len(self.signals))
@@ -92,8 +93,12 @@ class SignalTable:
             self.signals.append(info)
         return index
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._index_by_name
+    def claim(self, index: int, slot: "Slot") -> None:
+        """Note whose signal it is. Of two who carry the same one, neither can know from its own frames what is new."""
+        other = self._owners.setdefault(index, slot)
+        if other is not slot:
+            other.remember_nothing()
+            slot.remember_nothing()
 
     def find(self, name: str) -> "SignalInfo | None":
         """The signal of that name, None if there is none."""
@@ -114,12 +119,12 @@ class Decoder:
         self._table = table if table is not None else SignalTable()
         self._messages: dict[tuple[int, bool], Message] = {}
         self._groups: dict[int, list[Message]] = {}
-        self._standard: dict[int, _Slot] = {}
-        self._extended: dict[int, _Slot] = {}
+        self._standard: dict[int, Slot] = {}
+        self._extended: dict[int, Slot] = {}
         self.reserved_ids: set[int] = set()
-        self._reserved: dict[tuple[int, bool], _Slot] = {}
+        self._reserved: dict[tuple[int, bool], Slot] = {}
         self._is_reserved: Callable[[int, bool], bool] = _never
-        self._slots: dict[tuple[str, int, int | None], _Slot] = {}
+        self._slots: dict[tuple[str, int, int | None], Slot] = {}
         for database in databases:
             for message in database.messages:
                 self._register(message)
@@ -162,6 +167,10 @@ class Decoder:
         decoded = slot.reader.read(data)
         slot.unchanged = (decoded[0], decoded[1], False)
         return decoded
+
+    def slot(self, arbitration_id: int, is_extended: bool) -> "Slot | None":
+        """What an identifier that was decoded before has its signals from."""
+        return (self._extended if is_extended else self._standard).get(arbitration_id)
 
     def reserve(self, is_reserved: Callable[[int, bool], bool]) -> None:
         """Leave identifiers to others, before the first frame; see the module."""
@@ -209,9 +218,9 @@ class Decoder:
         if _is_j1939(message):
             self._groups.setdefault(_group(message.frame_id), []).append(message)
 
-    def _open(self, arbitration_id: int, is_extended: bool) -> "_Slot | None":
+    def _open(self, arbitration_id: int, is_extended: bool) -> "Slot | None":
         """The slot for an identifier that is seen for the first time; None, which is not kept, where there is none."""
-        slot: _Slot
+        slot: Slot
         if self._is_reserved(arbitration_id, is_extended):
             slot = self._open_reserved(arbitration_id)
         elif (message := self._find(arbitration_id, is_extended)) is not None:
@@ -246,7 +255,7 @@ class Decoder:
                     return message
         return candidates[0] if candidates else None
 
-    def _slot(self, message: Message, source: int) -> "_Slot":
+    def _slot(self, message: Message, source: int) -> "Slot":
         """All identifiers that carry the same signals share one slot, or "unchanged" would be said too early."""
         named_source = source if _is_j1939(message) and source != message.frame_id & 0xFF else None
         key = (message.name, message.frame_id, named_source)
@@ -255,29 +264,38 @@ class Decoder:
             slot = self._slots[key] = self._build(message, named_source)
         return slot
 
-    def _build(self, message: Message, source: int | None) -> "_Slot":
+    def _build(self, message: Message, source: int | None) -> "Slot":
         if not is_decodable(message):
             self.undecodable.append(message.name)
-            return _Slot(message, {}, self.counts, remembers=False)
+            slot = Slot(message, {}, self.counts)
+            slot.remember_nothing()
+            return slot
         infos = {signal.name: _info(self._prefix, message, signal, source) for signal in message.signals}
-        is_alone = not any(info.name in self._table for info in infos.values())
         indices = {name: self._table.add(info) for name, info in infos.items()}
-        return _Slot(message, indices, self.counts, remembers=is_alone)
+        slot = Slot(message, indices, self.counts)
+        for index in indices.values():
+            self._table.claim(index, slot)
+        return slot
 
 
-class _Slot:
+class Slot:
     """A message as it comes from one source: its reader, and the payload that it had last."""
 
     __slots__ = ("_counts", "_message_length", "_name", "length", "payload", "reader", "unchanged")
 
-    def __init__(self, message: Message, indices: Mapping[str, int], counts: DecodeCounts, *, remembers: bool) -> None:
-        self.length = message.length if remembers else -1  # the length of frames that need no second look
+    def __init__(self, message: Message, indices: Mapping[str, int], counts: DecodeCounts) -> None:
+        self.length = message.length  # of frames that need no second look; -1 where all do
         self.payload: bytes | None = None
         self.unchanged: Decoded | None = None
         self.reader = Reader(message, indices, self._report)
         self._name = message.name
         self._message_length = message.length
         self._counts = counts
+
+    def remember_nothing(self) -> None:
+        """Read every frame anew from now on."""
+        self.length = -1
+        self.payload = self.unchanged = None
 
     def read(self, data: bytes) -> Decoded | None:
         """What `Decoder.decode` does with a slot, which does not come here for the sake of speed."""
@@ -305,7 +323,7 @@ class _Slot:
         self.payload = None  # a frame with a fault is read again, so that each is counted
 
 
-class _ReservedSlot(_Slot):
+class _ReservedSlot(Slot):
     """An identifier that is left to others."""
 
     __slots__ = ()
@@ -316,10 +334,10 @@ class _ReservedSlot(_Slot):
         self.unchanged = None
 
     def read_other(self, data: bytes) -> None:
-        """See _Slot."""
+        """See Slot."""
 
 
-class _UnknownSlot(_Slot):
+class _UnknownSlot(Slot):
     """An identifier that no database has: its frames are counted."""
 
     __slots__ = ()
@@ -332,7 +350,7 @@ class _UnknownSlot(_Slot):
         self._counts = counts
 
     def read_other(self, data: bytes) -> None:
-        """See _Slot."""
+        """See Slot."""
         self._counts.unknown_id[self._name] += 1
 
 

@@ -66,6 +66,11 @@ class FixSignals:
         self._plans: dict[int, tuple[Sequence[int], tuple[tuple[int, str, float], ...]]] = {}
         self._latest: dict[str, tuple[int, float]] = {}
 
+    def watches(self, indices: Sequence[int]) -> bool:
+        """Whether frames with these signals matter to it."""
+        known = self._plans.get(id(indices))
+        return bool(self._plan(indices) if known is None else known[1])
+
     def offer(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> Fix | None:
         """The fix that the frame completes. The same message comes with the same `indices` object."""
         known = self._plans.get(id(indices))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import JsonValue
 
 from edge.batcher import Batcher, Draft
+from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
@@ -16,6 +17,7 @@ from edge.frame import Frame
 from edge.heard import Heard
 from edge.listener import Listener
 from edge.sampler import Sampler, SamplingRule
+from edge.track import NEVER_NS, Track, Tracks
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
 
 NS_PER_MS = 1_000_000
@@ -46,6 +48,7 @@ class Pipeline:
         self.fixes = 0
         self.sampler = Sampler(rules)
         self._signals = signals
+        self._tracks: dict[Decoder, Tracks] = {}
         self._names: list[str] = []
         self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples)
         self._fix_signals = fix_signals
@@ -60,31 +63,39 @@ class Pipeline:
 
         What the decoder leaves goes to `listener`.
         """
-        decode, offer, add_samples = decoder.decode, self.sampler.offer, self._batcher.add_samples
-        watch, reserved = self._fix_signals, decoder.reserved_ids
-        signals, known = self._signals, len(self._names)
-        count = decoded_count = 0
-        for t_ns, _, arbitration_id, is_extended, data in frames:
+        tracks = self._tracks.get(decoder) or self._tracks.setdefault(decoder, Tracks(decoder))
+        standard, extended = tracks.standard, tracks.extended
+        offer_changes, add_samples = self.sampler.offer_changes, self._batcher.add_samples
+        count = left = unchanged = 0
+        for frame in frames:
+            t_ns, _, arbitration_id, is_extended, data = frame
             count += 1
-            decoded = decode(arbitration_id, is_extended, data)
-            if decoded is None:
-                if arbitration_id in reserved and listener is not None:
-                    t_ms = (now_ns if t_ns is None else t_ns) // NS_PER_MS
-                    self._keep(listener.take(t_ms, arbitration_id, is_extended, data), t_ms)
-                continue
-            decoded_count += 1
-            indices, values, changed = decoded
-            if len(signals) > known:
-                self._learn_signals()
-                known = len(signals)
-            t_ms = (now_ns if t_ns is None else t_ns) // NS_PER_MS
-            kept = offer(t_ms, indices, values, changed=changed)
-            if kept:
-                add_samples(kept, now_ms=t_ms)
-            if watch is not None and (fix := watch.offer(t_ms, indices, values)) is not None:
-                self.take_fix(fix)
+            if t_ns is None:
+                t_ns = now_ns
+            track = (extended if is_extended else standard).get(arbitration_id)
+            if track is not None and track.seen_ns <= t_ns < track.until_ns:
+                if data == track.payload:
+                    unchanged += track.width
+                    track.seen_ns = t_ns
+                    continue
+                if track.changes is not None and len(data) == track.length:
+                    changes = track.changes(data, track.payload)
+                    unchanged += track.width - len(changes)
+                    track.payload = data
+                    track.seen_ns = t_ns
+                    if changes:
+                        t_ms = t_ns // NS_PER_MS
+                        kept, due_ms = offer_changes(t_ms, changes)
+                        if kept:
+                            add_samples(kept, now_ms=t_ms)
+                        if due_ms * NS_PER_MS < track.until_ns:
+                            track.until_ns = due_ms * NS_PER_MS
+                    continue
+            if not self._take_whole(tracks, track, frame, t_ns, listener):
+                left += 1
         self.frames += count
-        self.decoded += decoded_count
+        self.decoded += count - left
+        self.sampler.count_unchanged(unchanged)
 
     def take_values(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> None:
         """Keep values that come from no frame as the sampling asks for it."""
@@ -122,15 +133,49 @@ class Pipeline:
         catalogs = [self._make_catalog()] if drafts and len(self._names) > self._catalog_size else []
         return Output(catalogs, [replace(draft, catalog=self._catalog) for draft in drafts])
 
+    def _take_whole(
+        self, tracks: Tracks, track: Track | None, frame: Frame, t_ns: int, listener: Listener | None
+    ) -> bool:
+        """A frame of which every signal is looked at; whether the decoder found it to have any."""
+        _, _, arbitration_id, is_extended, data = frame
+        t_ms = t_ns // NS_PER_MS
+        decoded = tracks.decoder.decode(arbitration_id, is_extended, data)
+        if decoded is None:
+            if arbitration_id in tracks.decoder.reserved_ids and listener is not None:
+                self._keep(listener.take(t_ms, arbitration_id, is_extended, data), t_ms)
+            return False
+        self._offer(t_ms, decoded)
+        if track is None:
+            track = tracks.open(arbitration_id, is_extended)
+        if track is not None:
+            self._remember(track, t_ns, decoded, data)
+        return True
+
+    def _remember(self, track: Track, t_ns: int, decoded: Decoded, data: bytes) -> None:
+        """For how long it is enough to look at what differs from this frame."""
+        indices, values, changed = decoded
+        track.until_ns = NEVER_NS
+        if not track.is_remembered(data) or (self._fix_signals is not None and self._fix_signals.watches(indices)):
+            return
+        if not changed or track.changes is not None:
+            track.payload, track.seen_ns, track.width = data, t_ns, len(indices)
+            track.until_ns = self.sampler.calm_until_ms(indices, values) * NS_PER_MS
+
+    def _offer(self, t_ms: int, decoded: Decoded) -> None:
+        """Keep what the sampling asks for of the signals of a frame, and the fix that they make."""
+        if len(self._signals) > len(self._names):
+            self._learn_signals()
+        indices, values, _ = decoded
+        kept = self.sampler.offer(t_ms, indices, values)
+        if kept:
+            self._batcher.add_samples(kept, now_ms=t_ms)
+        if self._fix_signals is not None and (fix := self._fix_signals.offer(t_ms, indices, values)) is not None:
+            self.take_fix(fix)
+
     def _keep(self, heard: Heard, t_ms: int) -> None:
         """What the listener heard, as `take_frames` does it for a frame."""
-        for indices, values, changed in heard.decoded:
-            self._learn_signals()
-            kept = self.sampler.offer(t_ms, indices, values, changed=changed)
-            if kept:
-                self._batcher.add_samples(kept, now_ms=t_ms)
-            if self._fix_signals is not None and (fix := self._fix_signals.offer(t_ms, indices, values)) is not None:
-                self.take_fix(fix)
+        for decoded in heard.decoded:
+            self._offer(t_ms, decoded)
         for kind, data in heard.events:
             self.take_event(t_ms, kind, data)
         self.decoded += bool(heard.decoded)

@@ -10,13 +10,13 @@ waiting.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple
+from typing import Final
 
 Sample = tuple[int, int, float]
 """A kept value: the index of its signal, the time in ms, the number."""
 
-MOST_QUIET_FRAMES: Final = 10_000
 NEVER_MS: Final = 2**63
+_INFINITY: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class SamplerCounts:
 
     seen: int = 0
     kept: int = 0
-    unchanged: int = 0  # equal to the last one kept, or in a frame equal to the one before
+    unchanged: int = 0  # equal to the last one kept, or with the bits that it had in the frame before
     deadband: int = 0  # different from the last one kept, but within the deadband
     min_interval: int = 0  # a change that a newer one replaced before its interval ended
     not_finite: int = 0
@@ -62,12 +62,12 @@ class Sampler:
         self.counts = SamplerCounts()
         self._rules = rules
         self._policies: list[SamplingPolicy] = []
+        self._deadbands: list[float] = []
         self._value: list[float | None] = []  # the last one kept, None before the first
         self._t_ms: list[int] = []
         self._window_end_ms: list[int] = []
         self._quiet_until_ms: list[int] = []  # before it an unchanged value is not repeated
         self._waiting: dict[int, Sample] = {}
-        self._quiet: dict[int, _Quiet] = {}
         self._all_every = True
         self.add_signals(signals)
 
@@ -77,6 +77,7 @@ class Sampler:
             policy = policy_for(signal, self._rules)
             self._all_every &= policy.every
             self._policies.append(policy)
+            self._deadbands.append(policy.deadband)
             self._value.append(None)
             self._t_ms.append(0)
             self._window_end_ms.append(0)
@@ -92,23 +93,11 @@ class Sampler:
         """How many changes wait for the end of their interval."""
         return len(self._waiting)
 
-    def offer(
-        self, t_ms: int, indices: Sequence[int], values: Sequence[float], *, changed: bool = True
-    ) -> Sequence[Sample]:
-        """What is to be kept of one frame.
-
-        `changed` may be False when `indices` and `values` are the very objects of the frame before of its kind: such a
-        frame costs almost nothing until something in it is due.
-        """
+    def offer(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> Sequence[Sample]:
+        """What is to be kept of one frame."""
         self.counts.seen += len(indices)
         if self._all_every:
             return self._take_every(t_ms, indices, values)
-        key = id(indices)
-        if changed:
-            self._quiet.pop(key, None)
-        elif (quiet := self._quiet.get(key)) is not None and quiet.since_ms <= t_ms < quiet.until_ms:
-            self.counts.unchanged += len(indices)
-            return ()
         kept: list[Sample] = []
         lasts, since, quiet_until, waiting = self._value, self._t_ms, self._quiet_until_ms, self._waiting
         unchanged = 0
@@ -120,9 +109,45 @@ class Sampler:
             else:
                 self._offer(index, t_ms, value, kept)
         self.counts.unchanged += unchanged
-        if not changed:
-            self._note_quiet(key, indices, values, t_ms)
         return kept
+
+    def offer_changes(self, t_ms: int, changes: Sequence[tuple[int, float]]) -> tuple[Sequence[Sample], int]:
+        """What is to be kept of the signals that changed, and the earliest time at which one of them is due.
+
+        For a frame that comes before `calm_until_ms`; the samples that did not change go to `count_unchanged`.
+        """
+        kept: list[Sample] = []
+        due_ms = NEVER_MS
+        lasts, since, ends, waiting = self._value, self._t_ms, self._window_end_ms, self._waiting
+        replaced = 0
+        for index, value in changes:
+            if index in waiting and since[index] <= t_ms < ends[index]:
+                last = lasts[index]
+                if last is not None and self._deadbands[index] < abs(value - last) < _INFINITY:
+                    replaced += 1  # as _wait does it; a busy signal has many changes within its interval
+                    if waiting[index][2] != value:
+                        waiting[index] = (index, t_ms, value)
+                    continue
+            if value - value != 0:
+                self.counts.not_finite += 1
+                due_ms = -NEVER_MS
+            else:
+                self._offer(index, t_ms, value, kept)
+                due_ms = min(due_ms, self._due_ms(index))
+        self.counts.seen += len(changes)
+        self.counts.min_interval += replaced
+        return kept, due_ms
+
+    def calm_until_ms(self, indices: Sequence[int], values: Sequence[float]) -> int:
+        """Until when a repetition of the frame just offered can change nothing."""
+        if not all(value - value == 0 for value in values):  # each one that is not finite is to be counted
+            return -NEVER_MS
+        return min(map(self._due_ms, indices), default=NEVER_MS)
+
+    def count_unchanged(self, count: int) -> None:
+        """Note samples whose frame, or whose bits in it, are those of the frame before."""
+        self.counts.seen += count
+        self.counts.unchanged += count
 
     def due(self, now_ms: int) -> list[Sample]:
         """The changes whose interval has ended by now."""
@@ -160,14 +185,6 @@ class Sampler:
                 self.counts.unchanged += 1
             else:
                 self.counts.deadband += 1
-
-    def _note_quiet(self, key: int, indices: Sequence[int], values: Sequence[float], t_ms: int) -> None:
-        """Until when a repetition of this frame can change nothing."""
-        until = min((self._due_ms(index) for index in indices), default=t_ms)
-        if until > t_ms and all(value - value == 0 for value in values):
-            if len(self._quiet) >= MOST_QUIET_FRAMES:
-                self._quiet.clear()
-            self._quiet[key] = _Quiet(indices, t_ms, until)
 
     def _due_ms(self, index: int) -> int:
         return self._window_end_ms[index] if index in self._waiting else self._quiet_until_ms[index]
@@ -211,11 +228,3 @@ def _quiet_until_ms(policy: SamplingPolicy, t_ms: int) -> int:
     if policy.every:
         return -NEVER_MS
     return t_ms + policy.max_interval_ms if policy.max_interval_ms else NEVER_MS
-
-
-class _Quiet(NamedTuple):
-    """A frame that is being repeated. Holds the tuple whose id is the key, so that the id stays its own."""
-
-    indices: Sequence[int]
-    since_ms: int
-    until_ms: int

@@ -15,6 +15,7 @@ from typing import Final, Self
 from edge.socketcan_frames import CONTROL_BYTES, FRAME_BYTES, SLOT_BYTES, SO_RXQ_OVFL, SO_TIMESTAMPNS
 
 AT_ONCE: Final = 256
+FULL_BYTES: Final = AT_ONCE * SLOT_BYTES
 _SO_RCVBUFFORCE: Final = 33
 _SOL_CAN_RAW: Final = 101
 _CAN_RAW_FILTER: Final = 1
@@ -121,7 +122,7 @@ class FrameSocket:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     def read(self) -> memoryview:
-        """The slots of what waits, `AT_ONCE` at most; none if nothing does. They hold until the next call.
+        """The slots of what waits, `AT_ONCE` at most: fewer say that no more does. They hold until the next call.
 
         Raises OSError: the interface is down or gone.
         """

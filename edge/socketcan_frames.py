@@ -65,9 +65,7 @@ def parse_slots(slots: memoryview, channel: str, now_ns: int) -> Received:
         t_ns = seconds * _NS_PER_S + nanoseconds if time_head == _TIME_HEAD else now_ns
         if count_head == _COUNT_HEAD:
             dropped = count
-        if length < _CLASSIC_DATA:
-            data = data[:length]
-        elif length > _CLASSIC_DATA:
+        if length != _CLASSIC_DATA:
             begin = (len(frames) + len(errors) + remote) * SLOT_BYTES + _DATA_AT
             data = bytes(slots[begin : begin + min(length, FRAME_BYTES - _DATA_AT)])
         if can_id < _ERROR:

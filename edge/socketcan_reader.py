@@ -21,7 +21,7 @@ from edge.bus_state import BusState
 from edge.can_link import CanLink, ask_link
 from edge.frame import Frame
 from edge.frame_source import ReaderCounts, ReaderError
-from edge.socketcan import FrameSocket, open_socketcan
+from edge.socketcan import FULL_BYTES, FrameSocket, open_socketcan
 from edge.socketcan_frames import parse_slots
 from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 
@@ -234,10 +234,11 @@ class SocketCanReader:
 
     def _receive_all(self, source: FrameSocket) -> bool:
         """What waits by now; whether there was anything."""
-        was_any = False
-        while slots := source.read():
-            was_any = True
+        slots = source.read()
+        was_any = bool(slots)
+        while slots:
             self._receive(slots)
+            slots = source.read() if len(slots) == FULL_BYTES else slots[:0]
         return was_any
 
     def _receive(self, slots: memoryview) -> None:

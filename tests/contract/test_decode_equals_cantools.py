@@ -60,6 +60,63 @@ def test_random_layouts_decode_as_cantools_does(seed: int) -> None:
     assert_equal_on_random_payloads(Database(messages, strict=False), seed=str(seed))
 
 
+def test_changes_are_those_of_the_signals_whose_bits_differ() -> None:
+    for name in sorted(set(DATABASES) - REFUSED):
+        assert_changes_are_found(_load(DATA / name), seed=name)
+    for seed in range(10):
+        chance = random.Random(seed)
+        messages = [_random_message(chance, number) for number in range(10)]
+        assert_changes_are_found(Database(messages, strict=False), seed=str(seed))
+
+
+def assert_changes_are_found(database: Database, *, seed: str) -> None:
+    """Whatever cantools gives another value for is found, with that value, and nothing whose bits are the same."""
+    chance = random.Random(seed)
+    for message in database.messages:
+        decoder = Decoder([Database([message], strict=False)])
+        first = chance.randbytes(message.length)
+        decoder.decode(message.frame_id, message.is_extended_frame, first)
+        slot = decoder.slot(message.frame_id, message.is_extended_frame)
+        assert slot is not None
+        if slot.length < 0 or slot.reader.changes is None:
+            assert slot.length < 0 or message.is_multiplexed()
+            continue
+        for second in _near(first, chance):
+            before, after = reference(message, first), reference(message, second)
+            found = {decoder.signals[index].signal: value for index, value in slot.reader.changes(second, first)}
+            order = [name for name, _ in after]
+            assert sorted(found, key=order.index) == list(found)
+            for (name, old), (_, new) in zip(before, after, strict=True):
+                assert name in found or _same(old, new), (message.name, name)
+                assert name not in found or _same(found[name], new), (message.name, name)
+            unchanged = [signal for signal in message.signals if _raw(signal, first) == _raw(signal, second)]
+            assert not {signal.name for signal in unchanged} & found.keys()
+
+
+def _near(data: bytes, chance: random.Random) -> Iterable[bytes]:
+    """The same payload, others that differ in a single bit, in some, and in all of their bytes."""
+    yield data
+    yield chance.randbytes(len(data))
+    for _ in range(10):
+        changed = bytearray(data)
+        for _ in range(chance.choice([1, 1, 2, 5]) if changed else 0):
+            changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+        yield bytes(changed)
+
+
+def _raw(signal: Signal, data: bytes) -> str:
+    """The signal's bits, one by one, in the order of cantools' documentation of start bits."""
+    bits = [f"{byte:08b}"[::-1] for byte in data]
+    place, taken = signal.start, ""
+    for _ in range(signal.length):
+        taken += bits[place // 8][place % 8]
+        if signal.byte_order == "little_endian":
+            place += 1
+        else:
+            place = place - 1 if place % 8 else place + 15
+    return taken
+
+
 def assert_equal_on_random_payloads(database: Database, *, seed: str) -> None:
     chance = random.Random(seed)
     decoder = Decoder([database])

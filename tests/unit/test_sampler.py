@@ -120,26 +120,3 @@ def test_change_is_never_lost(policy: SamplingPolicy, steps: list[tuple[int, flo
     if finite:
         assert abs(kept[-1][1] - finite[-1]) <= policy.deadband
     assert [t for t, _ in kept] == sorted(t for t, _ in kept)
-
-
-FRAMES = st.lists(st.tuples(STEPS, st.sampled_from("ab"), st.tuples(VALUES, VALUES)))
-
-
-@given(st.lists(POLICIES, min_size=3, max_size=3), FRAMES)
-def test_short_cut_for_repeated_frames_changes_nothing(
-    policies: list[SamplingPolicy], frames: list[tuple[int, str, tuple[float, float]]]
-) -> None:
-    """Two frames share a signal as the ways through a multiplexer do; a repetition follows its own frame only."""
-    names = ["M.A", "M.B", "M.C"]
-    rules = [SamplingRule(name, policy) for name, policy in zip(names, policies, strict=True)]
-    short, full = Sampler(rules, names), Sampler(rules, names)
-    indices = {"a": (0, 1), "b": (0, 2)}
-    t_ms, last = 0, None
-    for step, kind, values in frames:
-        t_ms += step
-        changed = (kind, values) != last
-        last = (kind, values)
-        assert list(short.offer(t_ms, indices[kind], values, changed=changed)) == list(
-            full.offer(t_ms, indices[kind], values)
-        )
-    assert short.flush() == full.flush()

@@ -1,0 +1,50 @@
+"""What is remembered of each kind of frame, so that the next one costs only what is new in it.
+
+A frame whose payload is that of the one before brings nothing until something is due; of another, only the signals
+whose bits differ are looked at. What is due, and when, is the sampler's to say.
+"""
+
+from typing import Final
+
+from edge.codegen import Changes
+from edge.decoder import Decoder, Slot
+
+NEVER_NS: Final = -(2**63)
+
+
+class Track:
+    """One kind of frame. From `seen_ns` until `until_ns` it is enough to look at what differs from `payload`."""
+
+    __slots__ = ("_slot", "changes", "length", "payload", "seen_ns", "until_ns", "width")
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self.changes: Changes | None = slot.reader.changes
+        self.length = slot.length
+        self.payload = b""
+        self.width = 0  # how many signals the payload has
+        self.seen_ns = 0
+        self.until_ns = NEVER_NS
+
+    def is_remembered(self, data: bytes) -> bool:
+        """Whether the decoder, which has just read this payload, found no fault with it."""
+        return self._slot.payload == data
+
+
+class Tracks:
+    """Those of one bus, by identifier. Identifiers that carry the same signals share one, as they do in the decoder."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.standard: dict[int, Track] = {}
+        self.extended: dict[int, Track] = {}
+        self._by_slot: dict[Slot, Track] = {}
+
+    def open(self, arbitration_id: int, is_extended: bool) -> Track | None:
+        """The track of what the decoder has just read; None for a message that shares signals with another."""
+        slot = self.decoder.slot(arbitration_id, is_extended)
+        if slot is None or slot.length < 0:
+            return None
+        track = self._by_slot.get(slot) or self._by_slot.setdefault(slot, Track(slot))
+        (self.extended if is_extended else self.standard)[arbitration_id] = track
+        return track
