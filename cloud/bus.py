@@ -1,42 +1,38 @@
-"""Redis, as the cloud uses it: durable streams to the writers, leases among them, and live hints to the sockets.
+"""Redis or a Redis Cluster, as the cloud uses it: durable streams to the writers, leases among them, and live hints.
 
 Keys of a shard NN, in one slot of a Redis Cluster by their braces: `tm:{NN}` the stream, `inflight:{NN}` what is in it
 by name, `bus:{NN}` an id that is gone when the rest is, `lease:{NN}` who writes it, `live:{NN}` the channel.
-Beside them `writers`: who lives among the writers, by the time until which that is believed.
+Beside them `writers:{NN}`: who lives among the writers, by the time until which that is believed; NN is the first shard
+of each node.
 """
 
 import asyncio
-import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as NoConnection
 
-from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, decode_live, encode_live
-from cloud.errors import BusDown, BusFull
+from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, encode_live
+from cloud.bus_live import listen
+from cloud.bus_nodes import ANSWER_S, Node, Nodes, Script
+from cloud.bus_reader import GROUP, Reader
+from cloud.errors import BusDown
 from cloud.together import Together
 
-GROUP: Final = "writer"
-CONSUMER: Final = "writer"  # one for all: whoever gets the lease finds at once what the one before left pending
-ANSWER_S: Final = 5.0
-SILENCE_S: Final = 5.0
 DONE_AT_ONCE: Final = 2_000
 TOGETHER: Final = 256
+QUICK_S: Final = 1.5
+"""For what has to be known soon or is asked of every node: one that is silent must not hold up the others."""
 
-_WRITERS = "writers"
-_SCRIPTS = Path(__file__).parent / "bus_scripts"
-_BUSY = ("BUSY ", "LOADING ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "UNBLOCKED")
+_ADMIT, _ATTEND, _DONE, _LEASE, _RELEASE = map(Script.load, ("admit", "attend", "done", "lease", "release"))
 
 
 @dataclass(frozen=True)
@@ -48,23 +44,22 @@ class Admitted:
 
 
 class Bus:
-    """Connects when first used, so that a process starts while Redis is down. All calls raise BusDown."""
+    """Connects when first used, so that a process starts while Redis is down. All calls raise BusDown.
+
+    In a cluster a node that is down takes its own shards with it, and no others.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._nodes = Nodes(url)
+        self._reader = Reader(self._nodes)
         self._stack = AsyncExitStack()
-        self._admissions = Together(self._admit_all, at_once=TOGETHER)
+        self._gates: dict[Node, Together[_Admission, Any]] = {}
         self._fresh_ids = map(partial("{}{:x}".format, secrets.token_hex(8)), count())
 
     async def __aenter__(self) -> Self:
-        self._redis = await self._stack.enter_async_context(_client(self._url, ANSWER_S))
-        self._admitting = await self._stack.enter_async_context(_client(self._url, None))
-        self._admit, self._attend, self._done, self._group, self._lease, self._release = (
-            self._redis.register_script((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8"))
-            for name in ("admit", "attend", "done", "group", "lease", "release")
-        )
-        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._stack.callback(tasks.create_task(self._admissions.run(), name="admissions").cancel)
+        await self._stack.enter_async_context(self._nodes)
+        self._stack.push_async_callback(self._reader.close)
+        self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         return self
 
     async def __aexit__(
@@ -75,160 +70,144 @@ class Bus:
     async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted:
         """Queues what is not in flight, all or nothing, and publishes it live; claims ride on a batch if one is queued.
 
-        Raises BusFull over the memory limit. Calls that come while one is being answered go together.
+        Raises BusFull over the memory limit. Calls that come while a node answers one go to it together.
         """
-        answer = await self._admissions.ask(_Admission(shard, batches, claims))
+        asked = _Admission(shard, batches, claims)
+        node = await self._nodes.of(shard)
+        answer = await self._gate(node).ask(asked)
+        if isinstance(answer, AskError | TryAgainError):  # it goes elsewhere, or is on its way there
+            self._nodes.learn(answer)
+            arguments = _admit_arguments(shard, next(self._fresh_ids), [asked])
+            answer = await self._nodes.run(shard, _ADMIT, _admit_keys(shard), arguments)
+            (answer,) = _admitted([asked], answer)
+            node = await self._nodes.of(shard)
         if isinstance(answer, Exception):
-            raise answer
-        return answer
+            self._nodes.learn_and_raise(answer)
+        bus_id, queued = answer
+        return Admitted(_id_of(bus_id, node), queued)
 
     async def bus_id(self, shard: int) -> str:
-        """The id under which a shard's content is known; a new one when Redis lost it."""
+        """The id under which a shard's content is known; a new one when Redis lost it, or may have."""
         fresh = next(self._fresh_ids)
-        known = await self._ask(lambda: self._redis.set(f"bus:{{{shard:02d}}}", fresh, nx=True, get=True))
-        return known.decode() if isinstance(known, bytes) else fresh
+        known = await self._nodes.ask(shard, lambda redis: redis.set(f"bus:{{{shard:02d}}}", fresh, nx=True, get=True))
+        return _id_of(known.decode() if isinstance(known, bytes) else fresh, await self._nodes.of(shard))
 
     async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None:
         """At most once, to whoever listens now."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for message in messages:
-                pipeline.spublish(f"live:{{{shard:02d}}}", encode_live(message))
-            await _answer(pipeline.execute())
+        encoded = [encode_live(message) for message in messages]
+
+        async def publish(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipeline:
+                for message in encoded:
+                    pipeline.spublish(f"live:{{{shard:02d}}}", message)
+                await pipeline.execute()
+
+        await self._nodes.ask(shard, publish, again=False)
 
     async def subscribe_live(self, shards: Iterable[int]) -> AsyncIterator[LiveMessage | Gap]:
-        """For ever; a Gap comes first, and again after every time that the connection was lost."""
-        channels = [f"live:{{{shard:02d}}}" for shard in shards]
-        while True:
-            try:
-                async for message in self._listen(channels):
-                    yield message
-            except (RedisError, OSError):
-                await asyncio.sleep(random.uniform(0.05, 0.5))
-
-    async def _listen(self, channels: Sequence[str]) -> AsyncIterator[LiveMessage | Gap]:
-        # Without a timeout on sending: redis-py's is asyncio.wait_for, which loses a cancellation on Python 3.11.
-        async with _client(self._url, None) as redis, redis.pubsub() as pubsub:
-            await pubsub.ssubscribe(*channels)
-            asked = False
-            while True:
-                message = await pubsub.get_message(timeout=SILENCE_S)
-                if message is None:
-                    if asked:
-                        raise NoConnection("no answer to a ping")
-                    await pubsub.ping()
-                asked = message is None
-                if message is None:
-                    continue
-                if message["type"] == "smessage":
-                    yield decode_live(message["data"])
-                elif message["type"] == "ssubscribe" and message["data"] == len(channels):
-                    yield Gap()
+        """For ever; a Gap comes first, and again after every time that something may have been missed."""
+        async for message in listen(self._nodes, list(shards)):
+            yield message
 
     async def read(self, shards: Sequence[int], *, count: int, block_ms: int) -> list[Delivery]:
-        """Up to `count` new entries of each shard, as soon as there is one."""
-        return await self._read(shards, ">", count=count, block_ms=block_ms)
+        """Up to `count` new entries of each shard, as soon as there is one. See `cloud.bus_reader`."""
+        return await self._reader.read(shards, count=count, block_ms=block_ms)
 
     async def read_pending(self, shard: int, *, after: str = "0", count: int) -> list[Delivery]:
         """Up to `count` entries behind the id `after` that were read before and are not done."""
-        return await self._read([shard], after, count=count, block_ms=None)
+        return await self._reader.read_pending(shard, after=after, count=count)
 
     async def done(self, deliveries: Iterable[Delivery]) -> None:
-        """Removes entries, and lets their names be queued again."""
+        """Removes entries, and lets their names be queued again. All that can be are, also when BusDown is raised."""
         by_shard: dict[int, list[str]] = {}
         for delivery in deliveries:
             by_shard.setdefault(delivery.shard, []).extend((delivery.id, delivery.name))
-        for shard, arguments in by_shard.items():
-            keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}"]
-            for start in range(0, len(arguments), DONE_AT_ONCE):
-                await self._ask(partial(self._done, keys, [GROUP, *arguments[start : start + DONE_AT_ONCE]]))
+        await _all_of(self._done(shard, arguments) for shard, arguments in by_shard.items())
 
     async def lease(self, shard: int, owner: str, *, ttl_ms: int) -> bool:
         """Takes or renews; False while it is another's."""
-        return bool(await self._ask(lambda: self._lease([f"lease:{{{shard:02d}}}"], [owner, ttl_ms])))
+        return bool(await _quickly(self._nodes.run(shard, _LEASE, [f"lease:{{{shard:02d}}}"], [owner, ttl_ms])))
 
     async def release(self, shard: int, owner: str) -> None:
         """Gives a lease back; nothing happens where it is another's."""
-        await self._ask(lambda: self._release([f"lease:{{{shard:02d}}}"], [owner]))
+        await self._nodes.run(shard, _RELEASE, [f"lease:{{{shard:02d}}}"], [owner])
 
-    async def attend(self, owner: str, *, ttl_ms: int) -> int:
-        """Says that this writer lives; how many do."""
-        return int(await self._ask(lambda: self._attend([_WRITERS], [owner, ttl_ms])))
+    async def attend(self, shards: Iterable[int], owner: str, *, ttl_ms: int) -> int:
+        """Says that this writer of the shards lives; how many do. Every node is told, and one answer is enough."""
+        places = [its[0] for its in (await self._nodes.placed(shards)).values()]
+        calls = [self._nodes.run(first, _ATTEND, [_writers(first)], [owner, ttl_ms]) for first in places]
+        return max(int(count) for count in await _some_of(calls))
 
-    async def leave(self, owner: str) -> None:
+    async def leave(self, shards: Iterable[int], owner: str) -> None:
         """The opposite of attend."""
-        await self._ask(lambda: self._redis.zrem(_WRITERS, owner))
+        places = [its[0] for its in (await self._nodes.placed(shards)).values()]
+        await _all_of(self._leave(first, owner) for first in places)
 
     async def backlog(self, shard: int) -> int:
         """How many entries a shard's stream holds."""
-        return int(await self._ask(lambda: self._redis.xlen(f"tm:{{{shard:02d}}}")))
+        return int(await self._nodes.ask(shard, lambda redis: redis.xlen(f"tm:{{{shard:02d}}}")))
 
     async def in_flight(self, shard: int, names: Sequence[str]) -> tuple[bool, ...]:
         """Which of these names are queued and not yet done."""
         if not names:
             return ()
-        found = await self._ask(lambda: self._redis.hmget(f"inflight:{{{shard:02d}}}", list(names)))
+        found = await self._nodes.ask(shard, lambda redis: redis.hmget(f"inflight:{{{shard:02d}}}", list(names)))
         return tuple(entry is not None for entry in found)
 
     async def ping(self) -> None:
-        await self._ask(self._redis.ping)
+        """Returns if there is a node that answers."""
+        await _some_of([self._nodes.ask_node(node, lambda redis: redis.ping()) for node in await self._nodes.all()])
 
     async def settings(self, *names: str) -> dict[str, str]:
-        """What the server is set to; empty where it does not tell, as some managed ones."""
+        """What the servers are set to, all that there is where they differ; empty where they do not tell."""
         try:
-            found = await _answer(self._redis.config_get(*names))
+            answers = await _some_of(
+                [self._nodes.ask_node(node, lambda redis: redis.config_get(*names)) for node in await self._nodes.all()]
+            )
         except ResponseError:
             return {}
-        return {_text(name): _text(value) for name, value in found.items()}
+        found: dict[str, dict[str, None]] = {}
+        for answer in answers:
+            for name, value in answer.items():
+                found.setdefault(_text(name), {})[_text(value)] = None
+        return {name: " and ".join(values) for name, values in found.items()}
 
-    async def _admit_all(self, asked: Sequence["_Admission"]) -> list[Admitted | Exception]:
+    async def _done(self, shard: int, arguments: Sequence[str]) -> None:
+        keys = [f"tm:{{{shard:02d}}}", f"inflight:{{{shard:02d}}}"]
+        for start in range(0, len(arguments), DONE_AT_ONCE):
+            await self._nodes.run(shard, _DONE, keys, [GROUP, *arguments[start : start + DONE_AT_ONCE]])
+
+    async def _leave(self, shard: int, owner: str) -> None:
+        await self._nodes.ask(shard, lambda redis: redis.zrem(_writers(shard), owner))
+
+    def _gate(self, node: Node) -> "Together[_Admission, Any]":
+        if node not in self._gates:
+            gate = self._gates[node] = Together(partial(self._admit_all, node), at_once=TOGETHER)
+            self._stack.callback(self._tasks.create_task(gate.run(), name="admissions").cancel)
+        return self._gates[node]
+
+    async def _admit_all(self, node: Node, asked: Sequence["_Admission"]) -> list[Any]:
         """One call of the script for each shard; an error of one shard is no other's."""
         by_shard: dict[int, list[_Admission]] = {}
         for one in asked:
             by_shard.setdefault(one.shard, []).append(one)
-        calls = [_arguments(shard, next(self._fresh_ids), of) for shard, of in by_shard.items()]
+        calls = {shard: _admit_arguments(shard, next(self._fresh_ids), of) for shard, of in by_shard.items()}
+        evaluate = partial(_evaluate, node, calls)
         try:
-            answers = await self._ask(partial(self._evaluate, calls))
+            try:
+                answers = await evaluate()
+            except NoConnection:
+                await node.forget_connections()
+                answers = await evaluate()
             if any(isinstance(answer, NoScriptError) for answer in answers):
-                await self._ask(partial(self._redis.script_load, self._admit.script))
-                answers = await self._ask(partial(self._evaluate, calls))
-        except (BusDown, BusFull) as error:
+                await node.ask(lambda redis: redis.script_load(_ADMIT.source))
+                answers = await evaluate()
+        except (RedisError, OSError) as error:
             return [error] * len(asked)
         found = {
             shard: iter(_admitted(of, answer)) for (shard, of), answer in zip(by_shard.items(), answers, strict=True)
         }
         return [next(found[one.shard]) for one in asked]
-
-    async def _evaluate(self, calls: Sequence[Sequence[str | bytes]]) -> list[Any]:
-        # One timeout for all: redis-py's would be one for sending and for each answer, and cost more than these.
-        async with asyncio.timeout(ANSWER_S), self._admitting.pipeline(transaction=False) as pipeline:
-            for arguments in calls:
-                pipeline.evalsha(self._admit.sha, 4, *arguments)
-            return await pipeline.execute(raise_on_error=False)
-
-    async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
-        """For what may be done twice. Connections left from a Redis that is gone are known by their use only."""
-        try:
-            return await _answer(command())
-        except BusDown as error:
-            if not isinstance(error.__cause__, NoConnection):
-                raise
-        for redis in (self._redis, self._admitting):
-            await redis.connection_pool.disconnect(inuse_connections=False)
-        return await _answer(command())
-
-    async def _read(self, shards: Sequence[int], after: str, *, count: int, block_ms: int | None) -> list[Delivery]:
-        by_key = {f"tm:{{{shard:02d}}}".encode(): shard for shard in shards}
-        if not by_key:
-            return []
-        streams: dict[Any, Any] = dict.fromkeys(by_key, after)
-        while True:
-            try:
-                found = await _answer(self._redis.xreadgroup(GROUP, CONSUMER, streams, count=count, block=block_ms))
-            except _NoGroup:
-                for key in by_key:
-                    await self._ask(partial(self._group, [key], [GROUP]))
-                continue
-            return [_delivery(by_key[key], *entry) for key, entries in found or () for entry in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,25 +217,21 @@ class _Admission:
     claims: Item | None
 
 
-class _NoGroup(Exception):
-    """The stream or its group is gone: Redis was wiped."""
+async def _evaluate(node: Node, calls: "dict[int, list[str | bytes]]") -> list[Any]:
+    # One timeout for all: redis-py's would be one for sending and for each answer, and cost more than these.
+    async with asyncio.timeout(ANSWER_S), node.untimed.pipeline(transaction=False) as pipeline:
+        for shard, arguments in calls.items():
+            keys = _admit_keys(shard)
+            pipeline.evalsha(_ADMIT.sha, len(keys), *keys, *arguments)
+        return await pipeline.execute(raise_on_error=False)
 
 
-def _client(url: str, timeout_s: float | None) -> "Redis":
-    # Without retries: a command whose answer was cut may have been done.
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=ANSWER_S,
-        retry=Retry(NoBackoff(), 0),
-        client_name="fleetwire",
-    )
+def _admit_keys(shard: int) -> list[str]:
+    return [f"{key}:{{{shard:02d}}}" for key in ("tm", "inflight", "bus")]
 
 
-def _arguments(shard: int, fresh_id: str, asked: Iterable[_Admission]) -> list[str | bytes]:
-    """What the script takes, its keys first."""
-    arguments: list[str | bytes] = [f"{key}:{{{shard:02d}}}" for key in ("tm", "inflight", "bus", "live")]
-    arguments.append(fresh_id)
+def _admit_arguments(shard: int, fresh_id: str, asked: Iterable[_Admission]) -> list[str | bytes]:
+    arguments: list[str | bytes] = [f"live:{{{shard:02d}}}", fresh_id]
     for one in asked:
         arguments += (
             (str(len(one.batches)), one.claims.name, one.claims.body)
@@ -268,45 +243,50 @@ def _arguments(shard: int, fresh_id: str, asked: Iterable[_Admission]) -> list[s
     return arguments
 
 
-def _admitted(asked: Sequence[_Admission], answer: Any) -> Iterator[Admitted | Exception]:
-    """To each its own part of what the script said."""
+def _admitted(asked: Sequence[_Admission], answer: Any) -> Iterator[tuple[str, tuple[bool, ...]] | Exception]:
+    """To each its own part of what the script said: the content's id, and what was queued."""
     if isinstance(answer, Exception):
-        yield from [_translated(answer)] * len(asked)
+        yield from [answer] * len(asked)
         return
-    bus_id, *queued = answer
+    content_id, *queued = answer
     flags = map(bool, queued)
     for one in asked:
-        yield Admitted(bus_id.decode(), tuple(islice(flags, len(one.batches))))
+        yield content_id.decode(), tuple(islice(flags, len(one.batches)))
 
 
-async def _answer(command: Awaitable[Any]) -> Any:
+def _id_of(content_id: str, node: Node) -> str:
+    """Another one, too, when the server was started again or another took over: it may lack what came last."""
+    return f"{content_id}.{node.run_id}"
+
+
+def _writers(first_shard: int) -> str:
+    return f"writers:{{{first_shard:02d}}}"
+
+
+async def _all_of(calls: Iterable[Awaitable[None]]) -> None:
+    """All of them are made, also when one raises."""
+    for answer in await asyncio.gather(*calls, return_exceptions=True):
+        if answer is not None:
+            raise answer
+
+
+async def _some_of(calls: Sequence[Awaitable[Any]]) -> list[Any]:
+    """What those said that could answer. Raises BusDown where none could."""
+    answers = await asyncio.gather(*map(_quickly, calls), return_exceptions=True)
+    good = [answer for answer in answers if not isinstance(answer, BusDown)]
+    for answer in good or answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return good
+
+
+async def _quickly(call: Awaitable[Any]) -> Any:
     try:
-        return await command
-    except (RedisError, OSError) as error:
-        translated = _translated(error)
-        if translated is error:
-            raise
-        raise translated from error
-
-
-def _translated(error: Exception) -> Exception:
-    """In our terms; what is a mistake of ours stays as it is."""
-    text = str(error)
-    if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
-        return BusFull("Redis is over its memory limit")
-    if text.startswith("NOGROUP"):
-        return _NoGroup(text)
-    if text.startswith(_BUSY) or isinstance(error, BusyLoadingError):
-        return BusDown(f"Redis cannot serve now: {text}")
-    if isinstance(error, ResponseError):
-        return error
-    return BusDown(f"Redis does not answer: {text}")
+        async with asyncio.timeout(QUICK_S):
+            return await call
+    except TimeoutError as error:
+        raise BusDown(f"Redis does not answer within {QUICK_S} s") from error
 
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _delivery(shard: int, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Delivery:
-    fields = fields or {}  # removed by another writer, but still pending
-    return Delivery(shard, entry_id.decode(), fields.get(b"n", b"").decode(), fields.get(b"b"), fields.get(b"c"))

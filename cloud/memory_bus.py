@@ -121,13 +121,13 @@ class MemoryBus:
         if of.lease[0] == owner:
             of.lease = ("", 0.0)
 
-    async def attend(self, owner: str, *, ttl_ms: int) -> int:
+    async def attend(self, shards: Iterable[int], owner: str, *, ttl_ms: int) -> int:
         now_s = asyncio.get_running_loop().time()
         self._writers[owner] = now_s + ttl_ms / 1000
         self._writers = {name: until_s for name, until_s in self._writers.items() if until_s >= now_s}
         return len(self._writers)
 
-    async def leave(self, owner: str) -> None:
+    async def leave(self, shards: Iterable[int], owner: str) -> None:
         self._writers.pop(owner, None)
 
     async def backlog(self, shard: int) -> int:

@@ -4,6 +4,7 @@ database_url       a migrated database of the test's own; dropped afterwards
 empty_database_url the same without migrations
 redis_url          an empty Redis that no other test uses meanwhile (one server per xdist worker, flushed for each test)
 mqtt_url           a Mosquitto (one per xdist worker)
+redis_cluster      a Redis Cluster of three nodes (one per xdist worker), all alive and empty
 private_redis      a Redis of the test's own, to kill, restart and flush
 private_services   a home of the test's own, to start, kill and stop any of the services in
 
@@ -35,6 +36,7 @@ from cloud.migrations import migrate
 from cloud.services import embedded
 from cloud.services.processes import Process, identify, is_alive
 from tests.private_services import PrivateRedis, PrivateServices
+from tests.redis_cluster import RedisCluster, end_cluster
 
 RUN_FOLDER = "FLEETWIRE_TEST_RUN"  # how xdist's workers learn which run they belong to
 TEMPLATE = "fleetwire_template"
@@ -103,6 +105,22 @@ async def redis_url(redis_server: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def redis_cluster_servers() -> Iterator[RedisCluster]:
+    """This worker's own Redis Cluster."""
+    cluster = RedisCluster(_run_folder() / f"cluster-{secrets.token_hex(4)}")
+    _blocking(cluster.create())
+    yield cluster
+    _blocking(cluster.stop())
+
+
+@pytest.fixture
+async def redis_cluster(redis_cluster_servers: RedisCluster) -> RedisCluster:
+    await redis_cluster_servers.until_ok()
+    await redis_cluster_servers.flush()
+    return redis_cluster_servers
+
+
+@pytest.fixture(scope="session")
 def mqtt_url() -> str:
     started = _blocking(embedded.start(_worker_home(), wanted=["mosquitto"], durable=False, say=_quiet))
     return started.running["mosquitto"].url
@@ -163,6 +181,8 @@ def _sweep_after_the_killed() -> None:
 
 
 def _clear(folder: Path) -> None:
+    for cluster in folder.glob("cluster-*"):
+        _blocking(end_cluster(cluster))
     for services in folder.glob("*/services"):
         _blocking(embedded.stop(services.parent, say=_quiet))
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,15 +1,16 @@
 #!lua
 -- Queues batches that are not in flight yet, and hints them to whoever watches.
--- KEYS: stream, inflight, bus, live (a channel). ARGV: a fresh bus id; then for each call how many batches it has, name
--- and body of its claims ('' for none), and name and body of each batch.
+-- KEYS: stream, inflight, bus. ARGV: the live channel and a fresh bus id; then for each call how many batches it has,
+-- name and body of its claims ('' for none), and name and body of each batch. The channel is no key: a key that never
+-- is there would make the script wait for as long as the slot is on its way to another node.
 -- Returns the bus id, then for each batch of every call 1 when it was queued and 0 when it was in flight already.
 local bus = redis.call('GET', KEYS[3])
 if not bus then
-  bus = ARGV[1]
+  bus = ARGV[2]
   redis.call('SET', KEYS[3], bus)
 end
 local reply = { bus }
-local at = 2
+local at = 3
 while at <= #ARGV do
   local claims_name, claims = ARGV[at + 1], ARGV[at + 2]
   local last = at + 1 + 2 * tonumber(ARGV[at])
@@ -24,7 +25,7 @@ while at <= #ARGV do
         claims = ''
       end
       redis.call('HSET', KEYS[2], ARGV[i], id)
-      redis.call('SPUBLISH', KEYS[4], id .. ' ' .. ARGV[i] .. '\n' .. ARGV[i + 1])
+      redis.call('SPUBLISH', ARGV[1], id .. ' ' .. ARGV[i] .. '\n' .. ARGV[i + 1])
       queued = 1
     end
     reply[#reply + 1] = queued

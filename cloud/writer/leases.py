@@ -5,7 +5,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -22,8 +22,8 @@ log = structlog.get_logger()
 class LeaseKeeper(Protocol):
     async def lease(self, shard: int, owner: str, *, ttl_ms: int) -> bool: ...
     async def release(self, shard: int, owner: str) -> None: ...
-    async def attend(self, owner: str, *, ttl_ms: int) -> int: ...
-    async def leave(self, owner: str) -> None: ...
+    async def attend(self, shards: Iterable[int], owner: str, *, ttl_ms: int) -> int: ...
+    async def leave(self, shards: Iterable[int], owner: str) -> None: ...
 
 
 class Leases:
@@ -78,16 +78,18 @@ class Leases:
         """All, so that the next writer needs not wait until they run out."""
         async with self._turn:
             granted, self._granted, self.leaving = self._granted, _NONE, _NONE
-            try:
-                await self._bus.leave(self._owner)
-                for shard in sorted(granted):
-                    await self._bus.release(shard, self._owner)
-            except BusDown as error:
-                log.warning("leases not given back", problem=str(error))
+            calls = [self._bus.release(shard, self._owner) for shard in sorted(granted)]
+            for problem in await asyncio.gather(
+                self._bus.leave(self._shards, self._owner), *calls, return_exceptions=True
+            ):
+                if isinstance(problem, BusDown):
+                    log.warning("leases not given back", problem=str(problem))
+                elif problem is not None:
+                    raise problem
 
     async def _renew(self) -> None:
         began_s = self._clock()
-        writers = await self._bus.attend(self._owner, ttl_ms=TTL_MS)
+        writers = await self._bus.attend(self._shards, self._owner, ttl_ms=TTL_MS)
         share = fair_share(len(self._shards), writers)
         granted = await self._ask_for(self._granted)
         others = list(self._shards - self._granted)
@@ -104,10 +106,16 @@ class Leases:
             self.changed.set()
 
     async def _ask_for(self, shards: Sequence[int] | frozenset[int]) -> frozenset[int]:
-        """Those that were granted."""
+        """Those that were granted; none whose Redis is down. Raises BusDown where all are."""
         asked = sorted(shards)
-        granted = await asyncio.gather(*(self._bus.lease(shard, self._owner, ttl_ms=TTL_MS) for shard in asked))
-        return frozenset(shard for shard, own in zip(asked, granted, strict=True) if own)
+        answers = await asyncio.gather(
+            *(self._bus.lease(shard, self._owner, ttl_ms=TTL_MS) for shard in asked), return_exceptions=True
+        )
+        problems = [answer for answer in answers if isinstance(answer, BaseException)]
+        for problem in problems:
+            if not isinstance(problem, BusDown) or len(problems) == len(asked):
+                raise problem
+        return frozenset(shard for shard, own in zip(asked, answers, strict=True) if own is True)
 
 
 def fair_share(shards: int, writers: int) -> int:

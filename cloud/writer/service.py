@@ -74,6 +74,7 @@ class Writer:
                     self._metrics.bus_errors.inc()
                     log.warning("not read, trying again", problem=str(error))
                     await asyncio.sleep(random.uniform(0.05, 0.5))
+            await self._take(await self._read_rest())
             await self._hand_over()
             await self._groups.put([])
 
@@ -83,7 +84,7 @@ class Writer:
         self._metrics.shards.set(len(held))
         if held:
             await self._look_back(held)
-            await self._read(held)
+            await self._read(held & self._recovered)
         else:
             await self._wait_for_leases()
         if self._group and time.monotonic() - self._began_s >= self._group_age_s:
@@ -97,16 +98,33 @@ class Writer:
         if time.monotonic() - self._looked_back_s > (LOOK_BACK_S if found else LOOK_BACK_IDLE_S):
             self._recovered.clear()
 
+    async def _read_rest(self) -> list[Delivery]:
+        """What was asked for before the end; nobody else would look for it soon."""
+        try:
+            return await self._bus.read([], count=1, block_ms=IDLE_MS)
+        except BusDown:
+            return []
+
     async def _look_back(self, held: frozenset[int]) -> None:
-        """What was read and not done: by the writer before, or by one that woke up late. The ledger knows repeats."""
+        """What was read and not done: by the writer before, or by one that woke up late. The ledger knows repeats.
+
+        Raises BusDown where no shard can be read.
+        """
         self._recovered &= held
+        problem: BusDown | None = None
         for shard in sorted(held - self._recovered):
             after = "0"
-            while page := await self._bus.read_pending(shard, after=after, count=PAGE):
-                await self._take(page)
-                after = page[-1].id
+            try:
+                while page := await self._bus.read_pending(shard, after=after, count=PAGE):
+                    await self._take(page)
+                    after = page[-1].id
+            except BusDown as error:
+                problem = error
+                continue
             self._recovered.add(shard)
             self._looked_back_s = time.monotonic()
+        if problem is not None and not self._recovered:
+            raise problem
 
     async def _take(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:

@@ -1,10 +1,11 @@
-"""What the writer and ingest rely on, held by Redis and by the bus in memory alike."""
+"""What the writer and ingest rely on, held by Redis, by a Redis Cluster and by the bus in memory alike."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +14,7 @@ from cloud.bus import Bus
 from cloud.bus_entries import Delivery, Gap, LiveMessage, batch_item, claims_item, read_claims, unpack
 from cloud.errors import BusDown
 from cloud.memory_bus import MemoryBus
+from tests.redis_cluster import RedisCluster
 from wire.envelope import StreamClaim
 
 STREAM = str(uuid.UUID(int=7))
@@ -25,15 +27,9 @@ class Subject:
     wipe: Callable[[], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.services)])
-def server(request: pytest.FixtureRequest) -> str | None:
-    """The address of a Redis, or None for the bus in memory."""
-    return request.getfixturevalue("redis_server") if request.param == "redis" else None
-
-
-@pytest.fixture
-async def subject(server: str | None) -> AsyncIterator[Subject]:
-    if server is None:
+@pytest.fixture(params=["memory", *(pytest.param(name, marks=pytest.mark.services) for name in ("redis", "cluster"))])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    if request.param == "memory":
         memory = MemoryBus()
 
         async def wipe_memory() -> None:
@@ -41,14 +37,21 @@ async def subject(server: str | None) -> AsyncIterator[Subject]:
 
         yield Subject(memory, wipe_memory)
         return
-    async with Redis.from_url(server) as redis, Bus(server) as bus:
+    if request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster_servers")
+        url, wipe = cluster.url, cluster.flush
+    else:
+        url = request.getfixturevalue("redis_server")
+        wipe = partial(_flush, url)
+    await wipe()
+    async with Bus(url) as bus:
+        yield Subject(bus, wipe)
+    await wipe()
 
-        async def wipe_redis() -> None:
-            await redis.flushall()
 
-        await wipe_redis()
-        yield Subject(bus, wipe_redis)
-        await wipe_redis()
+async def _flush(url: str) -> None:
+    async with Redis.from_url(url) as redis:
+        await redis.flushall()
 
 
 def item(seq: int, body: bytes = b"{}"):
@@ -175,16 +178,16 @@ async def test_lease_runs_out(subject: Subject) -> None:
 
 
 async def test_writers_are_counted_until_they_leave_or_fall_silent(subject: Subject) -> None:
-    assert await subject.bus.attend("a", ttl_ms=60_000) == 1
-    assert await subject.bus.attend("b", ttl_ms=60_000) == 2
-    assert await subject.bus.attend("a", ttl_ms=60_000) == 2
-    await subject.bus.leave("b")
-    assert await subject.bus.attend("c", ttl_ms=1) == 2
+    assert await subject.bus.attend(range(4), "a", ttl_ms=60_000) == 1
+    assert await subject.bus.attend(range(4), "b", ttl_ms=60_000) == 2
+    assert await subject.bus.attend(range(4), "a", ttl_ms=60_000) == 2
+    await subject.bus.leave(range(4), "b")
+    assert await subject.bus.attend(range(4), "c", ttl_ms=1) == 2
     async with asyncio.timeout(5):
-        while await subject.bus.attend("a", ttl_ms=60_000) != 1:
+        while await subject.bus.attend(range(4), "a", ttl_ms=60_000) != 1:
             pass
     await subject.wipe()
-    assert await subject.bus.attend("b", ttl_ms=60_000) == 1
+    assert await subject.bus.attend(range(4), "b", ttl_ms=60_000) == 1
 
 
 async def test_live_subscription_begins_with_a_gap_and_then_hears_its_shards(subject: Subject) -> None:
