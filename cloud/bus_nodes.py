@@ -10,7 +10,6 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +64,7 @@ class Node:
         self.run_id = ""
         self.redis = self.client(ANSWER_S)
         self.untimed = self.client(None)
+        """For what has its own timeout: redis-py sets its own by asyncio.wait_for, which may lose a cancellation."""
 
     def client(self, timeout_s: float | None) -> Redis:
         """Without retries: a command whose answer was cut may have been done."""
@@ -255,8 +255,9 @@ class Nodes:
         for url in dict.fromkeys((*known, *self._seeds)):
             node = self._node(url)
             try:
+                await node.forget_connections()
                 async with asyncio.timeout(DISCOVERY_S):
-                    slots = await node.ask(partial(_slots_by, node))
+                    slots = await _slots_by(node)
             except (RedisError, OSError) as error:
                 problem = error
                 continue
@@ -277,11 +278,11 @@ class Nodes:
         return self._nodes[url]
 
 
-async def _slots_by(node: Node, redis: Redis) -> Sequence[_Slots] | None:
+async def _slots_by(node: Node) -> Sequence[_Slots] | None:
     """Which node has which slots, as this one sees it; None if it is no node of a cluster."""
-    if not (await redis.info("cluster")).get("cluster_enabled"):
+    if not (await node.untimed.info("cluster")).get("cluster_enabled"):
         return None
-    rows = await redis.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
+    rows = await node.untimed.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
     return [
         _Slots(first, last, _placed_at(node.url, (primary[0] or b"").decode(), primary[1]))
         for first, last, primary, *_ in rows
