@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ class Stack:
     admin_token: str
     ingest_url: str
     web_url: str
+    pids: Mapping[str, int]
+    """Of the services and the cloud's processes, by name."""
 
 
 @asynccontextmanager
@@ -49,7 +51,13 @@ async def running(*processes: str) -> AsyncIterator[Stack]:
             admin = await ensure_admin(config.database_url, home, _quiet)
             async with Supervisor(say=_quiet) as supervisor:
                 await supervisor.start(*_children(config, processes))
-                yield Stack(config, admin.token, address(config, config.ingest_port), address(config, config.web_port))
+                yield Stack(
+                    config,
+                    admin.token,
+                    ingest_url=address(config, config.ingest_port),
+                    web_url=address(config, config.web_port),
+                    pids=embedded.status(home).pids | supervisor.pids,
+                )
         finally:
             await embedded.stop(home, wanted=SERVICES, say=_quiet)
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from typing import NamedTuple
 
+import msgspec
 import zstandard
 from pydantic import TypeAdapter
 
@@ -14,11 +16,23 @@ PACK_FROM_BYTES = 256
 MAX_PLAIN_BYTES = 128_000_000
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_REQUEST = b"R"
+"""Before what a vehicle sent: a request of one batch, compressed by itself. Neither JSON nor zstd begins like this."""
 _CLAIMS = TypeAdapter(tuple[StreamClaim, ...])
 
 
-@dataclass(frozen=True)
-class Item:
+class _Request(msgspec.Struct):
+    batches: tuple[msgspec.Raw]
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+
+
+class Unreadable(ValueError):
+    """An entry that ingest never wrote, or that was damaged since."""
+
+
+class Item(NamedTuple):
     """Something to be queued. `name` tells it from everything else that is in flight in its shard."""
 
     name: str
@@ -64,6 +78,11 @@ def batch_item(vehicle: str, stream: str, seq: int, batch: bytes) -> Item:
     return Item(batch_name(vehicle, stream, seq), pack(batch))
 
 
+def sent_item(vehicle: str, stream: str, seq: int, request: bytes) -> Item:
+    """A batch that came alone: `request` as it was sent, one zstd frame that tells its size, is not packed again."""
+    return Item(batch_name(vehicle, stream, seq), _REQUEST + request)
+
+
 def batch_name(vehicle: str, stream: str, seq: int) -> str:
     """By which a batch is known while it is in flight."""
     return f"{vehicle}/{stream}/{seq}"
@@ -85,9 +104,17 @@ def pack(body: bytes) -> bytes:
 
 
 def unpack(body: bytes) -> bytes:
-    if not body.startswith(_ZSTD_MAGIC):
-        return body
-    return _decompressor().decompress(body, max_output_size=MAX_PLAIN_BYTES)
+    """What was packed, or the one batch of what was sent: JSON. Raises Unreadable."""
+    try:
+        if body.startswith(_REQUEST):
+            return bytes(_decode_request(_unzstd(body[len(_REQUEST) :])).batches[0])
+        return _unzstd(body) if body.startswith(_ZSTD_MAGIC) else body
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _unzstd(frame: bytes) -> bytes:
+    return _decompressor().decompress(frame, max_output_size=MAX_PLAIN_BYTES)
 
 
 @cache

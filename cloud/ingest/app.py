@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from cloud.accounts import Device
-from cloud.ingest.body import read_body
+from cloud.ingest.body import Body, read_body
 from cloud.ingest.devices import Devices
 from cloud.ingest.enrolment import MOST_BYTES, Enrolment
 from cloud.ingest.metrics import IngestMetrics
@@ -64,22 +64,22 @@ class IngestApi:
     async def _put_catalog(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
         with self._turn(device):
-            await self._ingest.put_catalog(device, request.match_info["hash"], await self._body(request))
+            await self._ingest.put_catalog(device, request.match_info["hash"], (await self._body(request)).plain)
         return web.Response(status=204)
 
     async def _post_events(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
         with self._turn(device):
-            value = await aside(read_json, await self._body(request))
+            value = await aside(read_json, (await self._body(request)).plain)
             return web.json_response(await self._ingest.take_events(device, value))
 
     async def _post_enroll(self, request: web.Request) -> web.Response:
-        value = read_json(await read_body(request, limit=MOST_BYTES, plain_limit=MOST_BYTES))
+        value = read_json((await read_body(request, limit=MOST_BYTES, plain_limit=MOST_BYTES)).plain)
         return web.json_response(
             await self._enrolment.enroll(value, request.remote or ""), headers={hdrs.CACHE_CONTROL: "no-store"}
         )
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, request: web.Request) -> Body:
         return await read_body(request, limit=self._body_bytes, plain_limit=self._plain_bytes)
 
     @contextmanager

@@ -5,7 +5,7 @@ import io
 import zlib
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 from aiohttp import hdrs, web
@@ -19,7 +19,14 @@ _WINDOW_BYTES: Final = 2**26
 _ONE_FRAME_BYTES: Final = 1_000_000
 
 
-async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> bytes:
+class Body(NamedTuple):
+    """`frame` is the body as it was sent, where that is one zstd frame which says how much is in it."""
+
+    plain: bytes
+    frame: bytes | None = None
+
+
+async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> Body:
     """Raises Problem 400, 408, 413 or 415. The server must not decompress by itself."""
     encoding = content_encoding(tuple(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
     if (request.content_length or 0) > limit:
@@ -60,23 +67,29 @@ def content_encoding(values: tuple[str, ...]) -> str:
     return coding
 
 
-def unpack(body: bytes, coding: str, *, plain_limit: int) -> bytes:
+def unpack(body: bytes, coding: str, *, plain_limit: int) -> Body:
     """Raises Problem 400 or 413, the latter before more than the limit was unpacked."""
     try:
+        if coding == "zstd" and (whole := _one_frame(body, plain_limit)) is not None:
+            return Body(whole, body)
         plain = {"zstd": _unzstd, "gzip": _gunzip}[coding](body, plain_limit) if coding != "identity" else body
     except (zstandard.ZstdError, zlib.error, EOFError) as error:
         raise Problem(400, f"the body is no {coding}, or was cut: {error}") from error
     if len(plain) > plain_limit:
         raise _too_large(plain_limit, "once unpacked")
-    return plain
+    return Body(plain)
+
+
+def _one_frame(body: bytes, limit: int) -> bytes | None:
+    """What is in it; None for more than one frame, or none, or more in it than is taken."""
+    if len(body) < _ONE_FRAME_BYTES and 0 <= zstandard.frame_content_size(body) <= limit:
+        with suppress(zstandard.ZstdError):
+            return _decompressor().decompress(body, allow_extra_data=False)
+    return None
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    decompressor = _decompressor()
-    if zstandard.frame_content_size(body) in range(limit + 1) and len(body) < _ONE_FRAME_BYTES:
-        with suppress(zstandard.ZstdError):  # more than one frame, or none: read the long way
-            return decompressor.decompress(body, allow_extra_data=False)
-    with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
+    with _decompressor().stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
         plain: bytes = reader.read(limit + 1)
     if len(plain) <= limit and len(plain) < zstandard.frame_content_size(body):
         raise EOFError("it ends too early")

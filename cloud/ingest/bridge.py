@@ -75,10 +75,10 @@ class Bridge:
         if len(payload) > self._body_bytes:
             raise Problem(413, f"the message is larger than {self._body_bytes} bytes; send fewer batches at once")
         device = await self._devices.vouched_for(vehicle)
-        plain = unpack(payload, _coding(payload), plain_limit=self._plain_bytes)
+        unpacked = unpack(payload, _coding(payload), plain_limit=self._plain_bytes)
         if what == "batch":
-            return await self._ingest.take_batches(device, plain)
-        return await self._take_catalog(device, plain)
+            return await self._ingest.take_batches(device, unpacked)
+        return await self._take_catalog(device, unpacked.plain)
 
     async def _take_catalog(self, device: Device, plain: bytes) -> bytes:
         name = catalog_hash(plain)

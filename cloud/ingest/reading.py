@@ -13,6 +13,8 @@ class Taken(NamedTuple):
     catalog: str | None
     samples: int
     body: bytes
+    alone_in: bytes | None = None
+    """The request's one zstd frame, where there is nothing but this batch and claims in it."""
 
 
 class Reading(NamedTuple):

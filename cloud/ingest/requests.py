@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from pydantic_core import to_json
 
 from cloud.ingest import admission
+from cloud.ingest.body import Body
 from cloud.ingest.quick import MOST_BATCHES, MOST_STREAMS, read_quickly
 from cloud.ingest.reading import Reading, Taken
 from cloud.ingest.storable import problem_of
@@ -23,10 +24,14 @@ T = TypeVar("T")
 _SHOWN: Final = 100
 
 
-async def read_request(plain: bytes, vehicle: str) -> Reading:
+async def read_request(body: Body, vehicle: str) -> Reading:
     """Raises Problem 400, 403, 413 or 422; then nothing of it is to be taken."""
-    quick = read_quickly(plain, vehicle)
-    return await aside(read_thoroughly, plain, vehicle) if quick is None else quick
+    quick = read_quickly(body.plain, vehicle)
+    if quick is None:
+        return await aside(read_thoroughly, body.plain, vehicle)
+    if body.frame and len(quick.taken) == 1:
+        return quick._replace(taken=(quick.taken[0]._replace(alone_in=body.frame),))
+    return quick
 
 
 async def aside(work: Callable[Concatenate[bytes, P], T], plain: bytes, *args: P.args, **kwargs: P.kwargs) -> T:

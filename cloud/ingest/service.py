@@ -9,11 +9,12 @@ import structlog
 
 from cloud.accounts import Device
 from cloud.bus import Admitted
-from cloud.bus_entries import Item, LiveMessage, batch_item, claims_item
+from cloud.bus_entries import Item, LiveMessage, batch_item, claims_item, sent_item
 from cloud.database import UNAVAILABLE, is_about_the_data
 from cloud.errors import BusDown, BusFull, DatabaseError
 from cloud.facts import facts_of
 from cloud.ingest import admission
+from cloud.ingest.body import Body
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.flat_events import read_events
 from cloud.ingest.ledgers import LedgerReader, LedgerView
@@ -57,9 +58,9 @@ class Ingest:
         self._shards = shards
         self._epoch: str | None = None
 
-    async def take_batches(self, device: Device, plain: bytes) -> bytes:
-        """A request's JSON to the reply's. Raises Problem 400, 403, 413, 422 or 503; then nothing is taken."""
-        reading = await read_request(plain, device.vehicle)
+    async def take_batches(self, device: Device, body: Body) -> bytes:
+        """A request to the reply's JSON. Raises Problem 400, 403, 413, 422 or 503; then nothing is taken."""
+        reading = await read_request(body, device.vehicle)
         taken = reading.taken
         streams = {claim.stream for claim in reading.claims} | {one.stream for one in taken}
         view = await self._ledgers.read(device.vehicle_id, streams)
@@ -107,7 +108,12 @@ class Ingest:
                 return await self._bus.bus_id(shard)
             except (BusDown, BusFull):
                 return None
-        items = [batch_item(vehicle, one.stream, one.seq, one.body) for one in taken]
+        items = [
+            sent_item(vehicle, one.stream, one.seq, one.alone_in)
+            if one.alone_in
+            else batch_item(vehicle, one.stream, one.seq, one.body)
+            for one in taken
+        ]
         try:
             admitted = await self._bus.admit(shard, items, claims_item(vehicle, news) if news else None)
         except BusFull as error:

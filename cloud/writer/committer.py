@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 import asyncpg
 import structlog
 
-from cloud.bus_entries import unpack
+from cloud.bus_entries import Unreadable, unpack
 from cloud.database import TOO_MUCH, UNAVAILABLE, is_about_the_data
 from cloud.store import Arrival, Stored
 from cloud.writer.metrics import WriterMetrics
@@ -136,5 +136,5 @@ async def until_usable(inspect: Callable[[], Awaitable[object]], *, stop: asynci
 def _readable(batch: bytes) -> bytes:
     try:
         return unpack(batch)
-    except ValueError:
+    except Unreadable:
         return batch

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import zstandard
 from pydantic import ValidationError
 
-from cloud.bus_entries import Delivery, read_claims, unpack
+from cloud.bus_entries import Delivery, Unreadable, read_claims, unpack
 from cloud.facts import facts_of
 from cloud.store import Arrival
 from wire.codec import CodecError, decode_batch
@@ -52,6 +51,6 @@ def open_delivery(delivery: Delivery) -> Work:
             return Work(delivery, Arrival(vehicle, stream, batch.seq, facts_of(batch), batch.catalog, claims))
     except CodecError as error:
         problem = error.problem
-    except (zstandard.ZstdError, ValidationError) as error:
+    except (Unreadable, ValidationError) as error:
         problem = str(error)
     return Work(delivery, Arrival(vehicle, stream, seq, claims=claims), problem)

@@ -1,0 +1,64 @@
+"""What processes with all their children cost, as /proc counts it: CPU time and memory. Linux only."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+_TICKS_S: Final = os.sysconf("SC_CLK_TCK")
+_PROC: Final = Path("/proc")
+_UTIME: Final = 11
+"""From the state on; then stime, and both of the children that ended and were waited for."""
+
+
+def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds so far of each named process, its children and theirs, ended ones included."""
+    children = _children()
+    return {name: sum(map(_cpu_s, _tree(pid, children))) for name, pid in roots.items()}
+
+
+def memory_bytes(roots: Mapping[str, int]) -> dict[str, int]:
+    """Memory of each named process and its children; what several share counts in parts (PSS)."""
+    children = _children()
+    return {name: sum(map(_pss_bytes, _tree(pid, children))) for name, pid in roots.items()}
+
+
+def spent_s(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Between two answers of `cpu_s`."""
+    return {name: after[name] - before[name] for name in after}
+
+
+def _children() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            found.setdefault(int(fields[1]), []).append(int(entry.name))
+    return found
+
+
+def _tree(root: int, children: Mapping[int, Iterable[int]]) -> Iterator[int]:
+    yield root
+    for child in children.get(root, ()):
+        yield from _tree(child, children)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = _stat(pid)
+    return sum(map(int, fields[_UTIME : _UTIME + 4])) / _TICKS_S if fields else 0.0
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0  # it ended, or is a zombie
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _stat(pid: int) -> list[str]:
+    """/proc/PID/stat from the state on; empty when it is gone."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
