@@ -1,9 +1,10 @@
 """Refusals over HTTP: RFC 9457 problem+json that says what to do."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from cloud.errors import CloudError
 
@@ -25,6 +26,13 @@ class Problem(CloudError):
 
 
 def problem_response(problem: Problem) -> web.Response:
-    return web.json_response(
-        problem.as_json(), status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE
-    )
+    return web.Response(body=problem_body(problem), status=problem.status, headers=problem_fields(problem))
+
+
+def problem_fields(problem: Problem) -> list[tuple[str, str]]:
+    """Of the answer's head."""
+    return [*problem.headers.items(), (str(hdrs.CONTENT_TYPE), f"{CONTENT_TYPE}; charset=utf-8")]
+
+
+def problem_body(problem: Problem) -> bytes:
+    return json.dumps(problem.as_json()).encode()

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import structlog
 from aiohttp import web
@@ -19,9 +20,12 @@ from cloud.errors import CloudError, PortTaken
 
 PORTS_TO_TRY = 100
 SHUTDOWN_S = 5.0
+BACKLOG = 1024
 NEW_OBJECTS = 20_000
 """Between two looks for garbage; requests under way are some hundreds each."""
 
+Protocols = Callable[[], asyncio.BaseProtocol]
+"""A new connection's."""
 Main = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[object]]
 
@@ -96,9 +100,18 @@ def add_health(
 
 @contextlib.asynccontextmanager
 async def serve(
-    app: web.Application, *, host: str, port: int, fixed: bool, auto_decompress: bool = True
+    app: web.Application,
+    *,
+    host: str,
+    port: int,
+    fixed: bool,
+    auto_decompress: bool = True,
+    front: Callable[[Protocols], AbstractAsyncContextManager[Protocols]] = nullcontext,
 ) -> AsyncIterator[str]:
-    """Serves and gives the address. A `fixed` port that is taken raises PortTaken, else the next free one is used."""
+    """Serves and gives the address. A `fixed` port that is taken raises PortTaken, else the next free one is used.
+
+    `front` is given what makes the app's connections, and gives what makes the listener's; it ends when serving ends.
+    """
     with listen(host, port, fixed=fixed) as listener:
         bound = listener.getsockname()[1]
         if port and bound != port:
@@ -112,8 +125,13 @@ async def serve(
         )
         await runner.setup()
         try:
-            await web.SockSite(runner, listener, backlog=1024).start()
-            yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+            assert runner.server is not None
+            async with front(runner.server) as protocols:
+                server = await asyncio.get_running_loop().create_server(protocols, sock=listener, backlog=BACKLOG)
+                try:
+                    yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+                finally:
+                    server.close()
         finally:
             await runner.cleanup()
 
@@ -127,7 +145,7 @@ def listen(host: str, port: int, *, fixed: bool) -> socket.socket:
         try:
             listener.bind((host, candidate))
             # SO_REUSEADDR lets two sockets bind, but only one listen.
-            listener.listen(1024)
+            listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):

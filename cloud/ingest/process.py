@@ -15,6 +15,7 @@ from cloud.config import CloudConfig
 from cloud.database import make_pool, ping
 from cloud.errors import ConfigError
 from cloud.ingest.app import IngestApi
+from cloud.ingest.batch_connections import BatchConnections
 from cloud.ingest.bridge import Bridge
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.devices import Devices
@@ -65,6 +66,7 @@ async def run(
                 port=config.ingest_port,
                 fixed=config.was_set("ingest_port"),
                 auto_decompress=False,
+                front=BatchConnections(api.answer_batches, body_bytes=config.body_bytes).serving,
             ) as address:
                 say(f"ingest is ready on {address}")
                 if listener is None:
