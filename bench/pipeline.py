@@ -7,15 +7,13 @@ committed. The requests are made beforehand; the client that sends them shares t
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import aiohttp
-
+from bench.browser import browser
 from bench.figure import Figure, faster_is_better, interleaved_async
 from bench.load import Sender, lanes, request, send
-from bench.stack import INGEST, WEB, WRITER, Stack, running
+from bench.stack import INGEST, WEB, WRITER, running
 from bench.synthetic import Second
 from bench.write import Baseline, Shape
 from cloud.accounts import add_vehicles
@@ -51,7 +49,7 @@ async def _pipeline(second: Second, vehicles: int, batches: int, runs: int) -> F
             await _until_stored(pool, stored)
             return shape.rows / (time.perf_counter() - began)
 
-        async with _browser(stack):
+        async with browser(stack, names[0]):
             await run_ours()
             baseline = await Baseline.prepare(pool, shape)
             await baseline.run()
@@ -79,26 +77,6 @@ async def _until_stored(pool: Pool, samples: int) -> None:
         if await pool.fetchval("SELECT coalesce(sum(samples), 0)::bigint FROM ledger") >= samples:
             return
         await asyncio.sleep(POLL_S)
-
-
-@asynccontextmanager
-async def _browser(stack: Stack) -> AsyncIterator[None]:
-    """A socket that follows the whole fleet, as the map does, and the signals of one vehicle."""
-    headers = {"Authorization": f"Bearer {stack.admin_token}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.ws_connect(f"{stack.web_url}/v1/live", max_msg_size=0) as socket,
-    ):
-        await socket.send_json({"op": "subscribe", "id": 1, "vehicles": ["*"], "signals": []})
-        await socket.send_json({"op": "subscribe", "id": 2, "vehicles": ["pipeline-0"], "signals": ["*"]})
-        reading = asyncio.create_task(_read_all(socket), name="browser")
-        yield
-        reading.cancel()
-
-
-async def _read_all(socket: aiohttp.ClientWebSocketResponse) -> None:
-    async for message in socket:
-        assert b'"op":"error"' not in message.data.encode()
 
 
 FIGURES: Final[Mapping[str, Callable[[], Figure]]] = {"pipeline": pipeline}

@@ -18,9 +18,12 @@ def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
 
 
 def memory_bytes(roots: Mapping[str, int]) -> dict[str, int]:
-    """Memory of each named process and its children; what several share counts in parts (PSS)."""
+    """Memory of each named process and its children; what several share counts in parts (PSS).
+
+    Without shared memory: PostgreSQL's buffers have a fixed size, but are filled little by little.
+    """
     children = _children()
-    return {name: sum(map(_pss_bytes, _tree(pid, children))) for name, pid in roots.items()}
+    return {name: sum(map(_memory_bytes, _tree(pid, children))) for name, pid in roots.items()}
 
 
 def spent_s(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -47,12 +50,15 @@ def _cpu_s(pid: int) -> float:
     return sum(map(int, fields[_UTIME : _UTIME + 4])) / _TICKS_S if fields else 0.0
 
 
-def _pss_bytes(pid: int) -> int:
+def _memory_bytes(pid: int) -> int:
     try:
         lines = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0  # it ended, or is a zombie
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    kib = {
+        name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.endswith("kB")
+    }
+    return 1024 * (kib.get("Pss", 0) - kib.get("Pss_Shmem", 0))
 
 
 def _stat(pid: int) -> list[str]:
