@@ -59,7 +59,10 @@ async def replay(store: Store, letter: DeadLetter) -> bool:
         raise DeadLetterError(
             f"dead letter {letter.id} says {says} and came as {letter.vehicle}/{letter.stream}/{letter.seq}"
         )
-    arrival = Arrival(letter.vehicle, letter.stream, letter.seq, facts_of(batch), batch.catalog)
+    received_ms = letter.at.timestamp() * 1000 // 1
+    arrival = Arrival(
+        letter.vehicle, letter.stream, letter.seq, facts_of(batch), batch.catalog, received_ms=int(received_ms)
+    )
     try:
         return await store.revive(letter.id, arrival)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -6,6 +6,8 @@ CloudError
 │   └── MigrationError
 ├── AccountError     a user, token or vehicle that cannot be made or found
 ├── DeadLetterError  a dead letter that cannot be found or stored
+├── SetAsideError    rows set aside that cannot be found or released
+├── ErasureError     an erasure that cannot be ordered or carried out now
 ├── PortTaken        somebody else listens on a port that was asked for
 ├── BusDown          Redis does not answer
 ├── BusFull          Redis is over its memory limit
@@ -35,6 +37,14 @@ class AccountError(CloudError):
 
 class DeadLetterError(CloudError):
     """A dead letter that cannot be found or stored."""
+
+
+class SetAsideError(CloudError):
+    """Rows set aside that cannot be found or released."""
+
+
+class ErasureError(CloudError):
+    """An erasure that cannot be ordered or carried out now."""
 
 
 class PortTaken(CloudError):

@@ -5,22 +5,27 @@ by the ledger: (vehicle, stream, seq) is stored once, whoever tries how often.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from cloud.database import Connection, Pool
 from cloud.errors import DatabaseError
+from cloud.fact_parts import counts_of
 from cloud.facts import Facts
 from cloud.latest import Position
 from cloud.ledger import StreamLedger
+from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS, Aside, part_by_time, without_spans
 from cloud.queries import load
+from cloud.spans import Span
 from cloud.telemetry_rows import (
     Copy,
     Fresh,
     LatestRow,
     Samples,
+    Tally,
     Vehicle,
+    aside_records,
     by_vehicle,
     catalog_records,
     dirty_records,
@@ -29,6 +34,7 @@ from cloud.telemetry_rows import (
     other_copies,
     sorted_samples,
     stream_counts,
+    unnumbered_records,
 )
 from wire.envelope import StreamClaim
 from wire.ranges import RangeSet
@@ -36,6 +42,7 @@ from wire.ranges import RangeSet
 TRANSACTION: Final[Mapping[str, Any]] = {"isolation": "read_committed"}
 
 _SQL = load("writer")
+_NO_ROWS: Final[Tally] = (0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,35 @@ class Arrival:
     facts: Facts | None = None
     catalog: str | None = None
     claims: tuple[StreamClaim, ...] = ()
+    received_ms: int | None = None
+    """When it arrived (Unix time), by which is judged whether its times can be; without it they are believed."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a group came to. Repeats were in the database already; strangers are vehicles that it does not know."""
+    """What a group came to. Repeats were in the database already; strangers are vehicles that it does not know.
+
+    `rows` of any kind, samples among them, were stored; `aside` are rows that were set aside, `erased` rows that fell
+    into an erased span.
+    """
 
     batches: int = 0
     repeats: int = 0
     samples: int = 0
+    rows: int = 0
+    aside: int = 0
+    erased: int = 0
     strangers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class EventsStored:
+    """What became of events; each counts once."""
+
+    stored: int
+    repeated: int
+    aside: int
+    erased: int
 
 
 _Key = tuple[int, str]
@@ -91,12 +117,8 @@ class Store:
             async with connection.transaction(**TRANSACTION):
                 fresh = await self._settle(connection, ids, known)
                 await self._write(connection, ids, fresh)
-        return Stored(
-            batches=len(fresh),
-            repeats=sum(arrival.facts is not None for arrival in known) - len(fresh),
-            samples=sum(len(one.facts.t_ms) for one in fresh),
-            strangers=strangers,
-        )
+        repeats = sum(arrival.facts is not None for arrival in known) - len(fresh)
+        return _stored(fresh, repeats=repeats, strangers=strangers)
 
     async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None:
         """Puts a batch to the dead letters, unless it is stored."""
@@ -126,14 +148,39 @@ class Store:
                 if not await connection.fetchval(_SQL["take_dead_letter"], letter, *key, arrival.seq):
                     return False
                 if arrival.seq not in before.received:
-                    fresh = [Fresh(vehicle, arrival.facts, arrival.stream, arrival.seq, arrival.catalog)]
+                    erased = await _erased_spans(connection, [vehicle.id])
+                    fresh = [_fresh(vehicle, arrival, arrival.facts, erased)]
                     after = before.store(RangeSet.of([arrival.seq]))
                     await self._update_ledger(connection, {key: after}, stream_counts(fresh))
                     await self._write(connection, ids, fresh)
         return True
 
-    async def add_events(self, ident: str, events: Sequence[tuple[bytes, Facts]]) -> int:
-        """Facts of a sender without a spool, each with the key that tells a repeat; how many were new.
+    async def release(self, entries: Sequence[tuple[int, Arrival]]) -> Stored:
+        """Stores what set-aside entries hold, at the times that it has in the arrivals, and removes the entries.
+
+        All or nothing; an entry that is gone was released by somebody else and counts as a repeat.
+        """
+        async with self._pool.acquire() as connection:
+            ids = await self._ids_of(connection, {arrival.vehicle for _, arrival in entries})
+            named = [(ids.vehicles[a.vehicle].fleet_id, a.facts) for _, a in entries if a.facts is not None]
+            await _resolve_signals(connection, ids, named)
+            keys = {(ids.vehicles[a.vehicle].id, a.stream) for _, a in entries if a.stream}
+            async with connection.transaction(**TRANSACTION):
+                ledger = await self._lock_ledger(connection, sorted(keys))
+                taken = {row["id"] for row in await connection.fetch(_SQL["take_set_aside"], [id for id, _ in entries])}
+                erased = await _erased_spans(connection, {ids.vehicles[a.vehicle].id for _, a in entries})
+                fresh = [
+                    _fresh(ids.vehicles[a.vehicle], a, a.facts, erased)
+                    for id, a in entries
+                    if id in taken and a.facts is not None
+                ]
+                counts = stream_counts(fresh)
+                await self._update_ledger(connection, {key: ledger[key] for key in counts}, counts)
+                await self._write(connection, ids, fresh)
+        return _stored(fresh, repeats=len(entries) - len(fresh))
+
+    async def add_events(self, ident: str, events: Sequence[tuple[bytes, Facts]], *, received_ms: int) -> EventsStored:
+        """Facts of a sender without a spool, each with the key that tells a repeat.
 
         Raises DatabaseError for a vehicle that is not known any more.
         """
@@ -142,15 +189,22 @@ class Store:
             if (vehicle := ids.vehicles.get(ident)) is None:
                 raise DatabaseError(f"the database does not know vehicle '{ident}' any more")
             await _resolve_signals(connection, ids, ((vehicle.fleet_id, facts) for _, facts in events))
+            named = {(_key_time(facts, received_ms), key): facts for key, facts in reversed(events)}
             async with connection.transaction(**TRANSACTION):
-                fresh = []
-                for key, facts in events:
-                    span = facts.span_ms
-                    assert span is not None
-                    if await connection.fetchval(_SQL["add_event_key"], span[0], vehicle.id, key):
-                        fresh.append(Fresh(vehicle, facts))
+                # In one order, so that two who come with the same ones never wait for one another.
+                times, keys = _columns(sorted(named))
+                new = await connection.fetch(_SQL["add_event_keys"], vehicle.id, times, keys, EARLIEST_MS)
+                spans = await _erased_spans(connection, [vehicle.id])
+                fresh = [
+                    _fresh(vehicle, Arrival(ident, received_ms=received_ms), named[row["ms"], row["key"]], spans)
+                    for row in new
+                ]
                 await self._write(connection, ids, fresh)
-        return len(fresh)
+        erased = sum(one.erased > 0 for one in fresh)
+        aside = sum(bool(one.aside) for one in fresh)
+        return EventsStored(
+            stored=len(fresh) - erased - aside, repeated=len(events) - len(fresh), aside=aside, erased=erased
+        )
 
     async def _ids_of(self, connection: Connection, vehicles: set[str]) -> _Ids:
         """As the database has them now; they hold for as long as the connection does."""
@@ -174,12 +228,14 @@ class Store:
                 claims.setdefault((vehicle.id, claim.stream), []).append(claim)
         before = await self._lock_ledger(connection, sorted(batches.keys() | claims.keys()))
         after = dict(before)
+        # Only now that the transaction has its number: whoever erases waits for those with a lower one.
+        erased = await _erased_spans(connection, {vehicle_id for vehicle_id, _ in batches})
         fresh: list[Fresh] = []
         for key, of_stream in batches.items():
             seqs = before[key].fresh(of_stream)
             after[key] = before[key].store(seqs)
             fresh += (
-                Fresh(ids.vehicles[a.vehicle], a.facts, a.stream, a.seq, a.catalog)
+                _fresh(ids.vehicles[a.vehicle], a, a.facts, erased)
                 for a in of_stream.values()
                 if a.facts is not None and a.seq in seqs
             )
@@ -213,11 +269,11 @@ class Store:
         }
 
     async def _update_ledger(
-        self, connection: Connection, rows: Mapping[_Key, StreamLedger], counts: Mapping[_Key, tuple[int, int, int]]
+        self, connection: Connection, rows: Mapping[_Key, StreamLedger], counts: Mapping[_Key, Tally]
     ) -> None:
         if rows:
             records = [
-                (*key, row.received.to_pg(), row.dead.to_pg(), row.lost.to_pg(), row.next, *counts.get(key, (0, 0, 0)))
+                (*key, row.received.to_pg(), row.dead.to_pg(), row.lost.to_pg(), row.next, *counts.get(key, _NO_ROWS))
                 for key, row in rows.items()
             ]
             await connection.execute(_SQL["update_ledger_rows"], *_columns(records))
@@ -239,6 +295,7 @@ class Store:
         if after.dirty:
             await connection.execute(_SQL["add_dirty"], *_columns(after.dirty))
         await connection.execute(_SQL["add_journal"], *_columns(after.journal))
+        await _write_apart(connection, ids, fresh)
 
 
 @dataclass(frozen=True)
@@ -258,6 +315,55 @@ class _After:
             dirty=dirty_records(fresh),
             journal=journal_records(fresh),
         )
+
+
+def _fresh(vehicle: Vehicle, arrival: Arrival, facts: Facts, erased: Mapping[int, Sequence[Span]]) -> Fresh:
+    """What of it is to be stored, and what not. An impossible time tells nothing about an erased span."""
+    possible: Facts = facts
+    aside: tuple[Aside, ...] = ()
+    if arrival.received_ms is not None:
+        possible, aside = part_by_time(facts, arrival.received_ms)
+    kept = without_spans(possible, erased.get(vehicle.id, ()))
+    dropped = 0 if kept is possible else sum(counts_of(possible)) - sum(counts_of(kept))
+    stream = arrival.stream or None
+    return Fresh(vehicle, kept, stream, arrival.seq, arrival.catalog, aside=aside, erased=dropped)
+
+
+def _stored(fresh: Sequence[Fresh], *, repeats: int, strangers: frozenset[str] = frozenset()) -> Stored:
+    return Stored(
+        batches=len(fresh),
+        repeats=repeats,
+        samples=sum(len(one.facts.t_ms) for one in fresh),
+        rows=sum(sum(one.counts[:4]) for one in fresh),
+        aside=sum(sum(counts_of(aside.facts)) for one in fresh for aside in one.aside),
+        erased=sum(one.erased for one in fresh),
+        strangers=strangers,
+    )
+
+
+def _key_time(facts: Facts, received_ms: int) -> int:
+    """Where the key of an event lies. One whose time cannot be has a place of its own, until it is known better."""
+    assert facts.span_ms is not None
+    low, high = facts.span_ms
+    return low if low >= EARLIEST_MS and high <= received_ms + MOST_AHEAD_MS else EARLIEST_MS
+
+
+async def _erased_spans(connection: Connection, vehicle_ids: Collection[int]) -> dict[int, list[Span]]:
+    """Half open, Unix ms, of those vehicles that have any."""
+    found: dict[int, list[Span]] = {}
+    if vehicle_ids:
+        for row in await connection.fetch(_SQL["erased_spans"], list(vehicle_ids)):
+            found.setdefault(row["vehicle_id"], []).append((row["low"], row["high"]))
+    return found
+
+
+async def _write_apart(connection: Connection, ids: _Ids, fresh: Sequence[Fresh]) -> None:
+    """What is kept aside, and the counts of what came without a stream."""
+    if any(one.aside for one in fresh):
+        idents = {vehicle.id: ident for ident, vehicle in ids.vehicles.items()}
+        await connection.execute(_SQL["add_set_aside"], *_columns(aside_records(fresh, idents)))
+    if unnumbered := unnumbered_records(fresh):
+        await connection.execute(_SQL["add_unnumbered"], *_columns(unnumbered))
 
 
 async def _resolve_signals(connection: Connection, ids: _Ids, named: Iterable[tuple[int, Facts]]) -> None:

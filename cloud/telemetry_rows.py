@@ -8,14 +8,21 @@ import numpy as np
 
 from cloud import copy_format
 from cloud.copy_format import Column, fixed_rows, loose_rows, timestamps
+from cloud.fact_parts import batch_of, counts_of
 from cloud.facts import Facts
 from cloud.latest import Floats, Ints, Newest, Position, newer
+from cloud.plausible import Aside
 from cloud.spans import Span, joined
+from wire.codec import encode_batch
 from wire.ranges import RangeSet
 
 DIRTY_SLACK_MS: Final = 600_000
 SignalIds = Mapping[tuple[int, str], int]
 """By fleet and name."""
+Tally = tuple[int, int, int, int, int]
+"""Samples, fixes, events and frames that were stored, and rows that were dropped as erased."""
+
+_NO_STREAM: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,14 @@ class Fresh:
     stream: str | None = None
     seq: int = -1
     catalog: str | None = None
+    aside: tuple[Aside, ...] = ()
+    """What came with them and is kept aside."""
+    erased: int = 0
+    """How many rows came with them that fell into an erased span."""
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        """Samples, fixes, events."""
-        return len(self.facts.t_ms), len(self.facts.fix_t_ms), len(self.facts.events)
+    def counts(self) -> Tally:
+        return (*counts_of(self.facts), self.erased)
 
 
 @dataclass(frozen=True)
@@ -196,13 +206,43 @@ def journal_records(fresh: Iterable[Fresh]) -> list[tuple[Any, ...]]:
         spans = _spans(of_stream)
         low, high = (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else (None, None)
         seqs = RangeSet.of(one.seq for one in of_stream if one.stream is not None)
-        records.append((vehicle_id, stream, seqs.to_pg(), low, high, *_sum(of_stream)))
+        records.append((vehicle_id, stream, seqs.to_pg(), low, high, *_sum(of_stream)[:3]))
     return records
 
 
-def stream_counts(fresh: Iterable[Fresh]) -> dict[tuple[int, str], tuple[int, int, int]]:
-    """Samples, fixes, events of each (vehicle, stream)."""
+def stream_counts(fresh: Iterable[Fresh]) -> dict[tuple[int, str], Tally]:
+    """Of each (vehicle, stream)."""
     return {(vehicle, stream): _sum(of) for (vehicle, stream), of in _by_stream(fresh).items() if stream is not None}
+
+
+def unnumbered_records(fresh: Iterable[Fresh]) -> list[tuple[int, int, int, int, int, int]]:
+    """Vehicle and tally of what came without a stream."""
+    return [(vehicle, *_sum(of)) for (vehicle, stream), of in sorted(_by_stream(fresh).items()) if stream is None]
+
+
+def aside_records(fresh: Iterable[Fresh], idents: Mapping[int, str]) -> list[tuple[Any, ...]]:
+    """Vehicle, stream, seq, cause, from, to, samples, fixes, events, frames, payload: a batch of these rows alone."""
+    return [
+        (
+            one.vehicle.id,
+            one.stream,
+            one.seq if one.stream else None,
+            aside.cause,
+            *(aside.facts.span_ms or (0, 0)),
+            *counts_of(aside.facts),
+            encode_batch(
+                batch_of(
+                    aside.facts,
+                    vehicle=idents[one.vehicle.id],
+                    stream=one.stream or _NO_STREAM,
+                    seq=max(one.seq, 0),
+                    catalog=one.catalog,
+                )
+            ),
+        )
+        for one in fresh
+        for aside in one.aside
+    ]
 
 
 def by_vehicle(fresh: Iterable[Fresh]) -> dict[int, list[Fresh]]:
@@ -277,6 +317,6 @@ def _by_stream(fresh: Iterable[Fresh]) -> dict[tuple[int, str | None], list[Fres
     return found
 
 
-def _sum(fresh: Sequence[Fresh]) -> tuple[int, int, int]:
-    samples, fixes, events = zip(*(one.counts for one in fresh), strict=True)
-    return sum(samples), sum(fixes), sum(events)
+def _sum(fresh: Sequence[Fresh]) -> Tally:
+    samples, fixes, events, frames, erased = zip(*(one.counts for one in fresh), strict=True)
+    return sum(samples), sum(fixes), sum(events), sum(frames), sum(erased)

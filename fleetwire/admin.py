@@ -1,9 +1,8 @@
-"""fleetwire admin: users, API tokens, vehicles, fleets, dead letters."""
+"""fleetwire admin: users, API tokens, vehicles, fleets, and what becomes of their data."""
 
 import asyncio
 import json
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -19,6 +18,10 @@ from cloud.database import Executor, connect
 from cloud.errors import CloudError
 from cloud.local_broker import write_broker_passwords
 from fleetwire.dead_letters import dead_letters
+from fleetwire.durations import Duration
+from fleetwire.erase import erase, erasures
+from fleetwire.retention import retention
+from fleetwire.set_aside import set_aside
 
 T = TypeVar("T")
 
@@ -28,33 +31,11 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
-class Duration(click.ParamType[timedelta]):
-    """`30m`, `24h`, `7d` within the bounds of an invitation."""
-
-    name = "duration"
-
-    def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"(\d{1,6})([mhd])", value)
-        if match is None:
-            self.fail(f"'{value}' is no duration; write 30m, 24h or 7d", param, ctx)
-        duration = (
-            int(match[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[match[2]]
-        )
-        if not invites.SHORTEST <= duration <= invites.LONGEST:
-            self.fail(f"{value} is out of bounds: from 1m to {invites.LONGEST.days}d", param, ctx)
-        return duration
-
-
-DURATION = Duration()
-
-
 @click.group()
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as TOML.")
 @click.pass_context
 def admin(context: click.Context, config: Path | None) -> None:
-    """Users, API tokens, vehicles, and batches that the database refused.
+    """Users, API tokens, vehicles; retention and erasure; what was refused or set aside.
 
     \b
     fleetwire admin user add ann --role admin
@@ -64,7 +45,8 @@ def admin(context: click.Context, config: Path | None) -> None:
     context.obj = config
 
 
-admin.add_command(dead_letters)
+for command in (dead_letters, set_aside, retention, erase, erasures):
+    admin.add_command(command)
 
 
 @admin.group()
@@ -174,7 +156,13 @@ def vehicle_add(config: Path | None, ids: Sequence[str], fleet: str, as_json: bo
 
 @vehicle.command("invite")
 @click.argument("id")
-@click.option("--valid", type=DURATION, default="24h", show_default=True, help="How long the code holds: 30m, 24h, 7d.")
+@click.option(
+    "--valid",
+    type=Duration(invites.SHORTEST, invites.LONGEST),
+    default="24h",
+    show_default=True,
+    help="How long the code holds: 30m, 24h, 7d.",
+)
 @FLEET
 @AS_JSON
 @click.pass_obj

@@ -1,25 +1,19 @@
 """fleetwire admin dead-letters: batches that the database refused."""
 
-import asyncio
 import base64
 import json
-import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
-import asyncpg
 import click
 
 from cloud import accounts
-from cloud.config import load_cloud_config
-from cloud.database import UNAVAILABLE, Pool, make_pool, ping
+from cloud.database import Pool
 from cloud.dead_letters import DeadLetter, find_letter, list_letters, replay
-from cloud.errors import CloudError, DeadLetterError
+from cloud.errors import DeadLetterError
 from cloud.store import Store
-
-T = TypeVar("T")
+from fleetwire.pool import with_pool
 
 
 @click.group("dead-letters")
@@ -38,7 +32,7 @@ def dead_letters() -> None:
 @click.pass_obj
 def list_all(config: Path | None, as_json: bool) -> None:
     """List all: number, vehicle, stream, seq, time, bytes, problem."""
-    for row in _run(config, list_letters):
+    for row in with_pool(config, list_letters):
         values = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
         click.echo(json.dumps(values) if as_json else "  ".join(map(str, values.values())))
 
@@ -48,7 +42,7 @@ def list_all(config: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def show(config: Path | None, id: int) -> None:
     """Print one as JSON, with the batch as it was sent; what is no JSON comes as base64."""
-    letter = _run(config, lambda pool: find_letter(pool, id))
+    letter = with_pool(config, lambda pool: find_letter(pool, id))
     click.echo(json.dumps(_described(letter), indent=2, ensure_ascii=False))
 
 
@@ -60,7 +54,7 @@ def replay_some(config: Path | None, ids: Sequence[int], everything: bool) -> No
     """Store them after all, each in one transaction; one that is refused again stays where it is."""
     if bool(ids) == everything:
         raise click.UsageError("name dead letters by their ID, or say --all")
-    refused = _run(config, lambda pool: _replay(pool, ids))
+    refused = with_pool(config, lambda pool: _replay(pool, ids))
     if refused:
         raise click.ClickException(f"{refused} not replayed")
 
@@ -97,19 +91,3 @@ def _described(letter: DeadLetter) -> dict[str, object]:
         "problem": letter.problem,
         **content,
     }
-
-
-def _run(config: Path | None, act: Callable[[Pool], Awaitable[T]]) -> T:
-    async def connected() -> T:
-        async with make_pool(load_cloud_config(config, os.environ).database_url, size=1, name="admin") as pool:
-            await ping(pool)
-            return await act(pool)
-
-    try:
-        return asyncio.run(connected())
-    except asyncpg.UndefinedTableError as error:
-        raise click.ClickException("the database has no schema yet: run 'fleetwire migrate'") from error
-    except UNAVAILABLE as error:
-        raise click.ClickException(f"PostgreSQL does not answer: {error or type(error).__name__}") from error
-    except CloudError as error:
-        raise click.ClickException(str(error)) from error

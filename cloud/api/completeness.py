@@ -7,11 +7,13 @@ import asyncpg
 
 from cloud.api.call import SQL, Call, vehicle_id
 from cloud.api.query import Query
-from cloud.api.replies import Completeness, Loss, Stream
+from cloud.api.replies import AsideOfStream, Completeness, Loss, Rows, Stream
 from wire.ranges import RangeSet
 
 GAPS_ASKED = 5000
 TAIL_ASKED = 100
+
+_NONE = Rows(samples=0, fixes=0, events=0, frames=0)
 
 
 async def get_completeness(call: Call[Query, None]) -> Completeness:
@@ -22,7 +24,17 @@ async def get_completeness(call: Call[Query, None]) -> Completeness:
     found = await call.in_flight(call.path["id"], asked)
     queued = [batch for batch, is_queued in zip(asked, found, strict=True) if is_queued]
     losses = await call.db.fetch(SQL["losses"], vehicle)
+    tallies = {row["what"]: _rows(row) for row in await call.db.fetch(SQL["tallies"], vehicle)}
+    counted = [tallies.get(what, _NONE) for what in ("numbered", "unnumbered", "erased", "aged")]
     return Completeness(
+        stored=_stored(*counted),
+        unnumbered=counted[1],
+        erased=counted[2],
+        aged=counted[3],
+        set_aside=[
+            AsideOfStream(stream=row["stream"], cause=row["cause"], entries=row["entries"], **_rows(row).model_dump())
+            for row in await call.db.fetch(SQL["aside_by_stream"], vehicle)
+        ],
         streams=[
             describe(
                 row,
@@ -30,7 +42,7 @@ async def get_completeness(call: Call[Query, None]) -> Completeness:
                 RangeSet.of(seq for stream, seq in queued if stream == row["stream"]),
             )
             for row in await call.db.fetch(SQL["streams"], vehicle)
-        ]
+        ],
     )
 
 
@@ -51,6 +63,20 @@ def describe(row: asyncpg.Record, losses: Sequence[asyncpg.Record], queued: Rang
         fixes=row["fixes"],
         events=row["events"],
         erased=row["erased"],
+    )
+
+
+def _rows(row: asyncpg.Record) -> Rows:
+    return Rows(samples=row["samples"], fixes=row["fixes"], events=row["events"], frames=row["frames"])
+
+
+def _stored(numbered: Rows, unnumbered: Rows, erased: Rows, aged: Rows) -> Rows:
+    came, went = (numbered, unnumbered), (erased, aged)
+    return Rows(
+        **{
+            kind: sum(getattr(rows, kind) for rows in came) - sum(getattr(rows, kind) for rows in went)
+            for kind in Rows.model_fields
+        }
     )
 
 

@@ -89,6 +89,12 @@ class EventsQuery(Span):
     after: Cursor = None
 
 
+class SetAsideQuery(Query):
+    vehicle: Vehicle = None
+    limit: int = Field(default=100, ge=1, le=MAX_LIMIT)
+    after: Cursor = None
+
+
 class InviteQuery(Query):
     valid_s: int = Field(
         default=86_400,

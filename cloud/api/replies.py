@@ -2,9 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from cloud.api.times import Time
+from cloud.plausible import Cause as AsideCause
 from cloud.vehicle_state import State
+from wire.names import STREAM_PATTERN
 
 Role = Literal["admin", "dispatcher", "viewer"]
 Milliseconds = Annotated[int, Field(description="ms since the Unix epoch")]
@@ -163,8 +166,115 @@ class Stream(Shape):
     erased: int
 
 
+class Rows(Shape):
+    samples: int
+    fixes: int
+    events: int
+    frames: int
+
+
+class AsideOfStream(Rows):
+    """Rows that arrived with a stream and wait aside. Without a stream: of a sender without a spool."""
+
+    stream: str | None
+    cause: AsideCause
+    entries: int
+
+
 class Completeness(Shape):
+    """`stored` is what a count of the rows gives: what came with streams (`streams`) and without (`unnumbered`), less
+    what was `erased` and what `aged` out of the tables. `set_aside` arrived as well, and is not among them; nor is what
+    was erased before it was stored (`erased` of each stream).
+    """
+
     streams: list[Stream]
+    stored: Rows
+    unnumbered: Rows
+    erased: Rows
+    aged: Rows
+    set_aside: list[AsideOfStream]
+
+
+class SetAside(Rows):
+    """Rows of one batch whose times cannot be, from the first to the last of these times."""
+
+    id: int
+    vehicle: str
+    stream: str | None
+    seq: int | None
+    cause: AsideCause
+    at: Annotated[int, Field(description="when it arrived, ms since the Unix epoch")]
+    from_: Annotated[Milliseconds, Field(alias="from")]
+    to: Milliseconds
+
+
+class SetAsideList(Shape):
+    set_aside: list[SetAside]
+    next: Cursor
+
+
+class Release(Body):
+    """Which rows of the vehicle, and what was wrong with its clock: exactly one of shift_ms, begin and as_it_is."""
+
+    ids: list[int] | None = Field(default=None, min_length=1, max_length=1000)
+    stream: str | None = Field(default=None, pattern=STREAM_PATTERN)
+    cause: AsideCause | None = None
+    shift_ms: int | None = Field(default=None, ge=-(2**53), le=2**53, description="the clock was wrong by so much")
+    begin: Time | None = Field(default=None, description="when the first of these rows was recorded, RFC 3339")
+    as_it_is: bool = Field(default=False, description="the times are right")
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> "Release":
+        if sum((self.shift_ms is not None, self.begin is not None, self.as_it_is)) != 1:
+            raise ValueError("say what was wrong with the clock: one of shift_ms, begin and as_it_is")
+        return self
+
+
+class Released(Shape):
+    """`refused` says of each entry that stays why."""
+
+    entries: int
+    rows: int
+    erased: int
+    refused: list[str]
+
+
+class NewErasure(Body):
+    """A span; without `from` from the beginning, without `to` up to now."""
+
+    from_: Time | None = Field(default=None, alias="from", description="RFC 3339")
+    to: Time | None = Field(default=None, description="RFC 3339; the span ends before it")
+
+
+class Erasure(Rows):
+    """Ordered, and in force from then on; `done_at` is null until nothing is left. `kept_apart` are rows that were set
+    aside or lay in the dead letters.
+    """
+
+    id: int
+    vehicle: str
+    from_: Annotated[Milliseconds | None, Field(alias="from")]
+    to: Milliseconds
+    actor: str
+    at: Milliseconds
+    done_at: Milliseconds | None
+    kept_apart: int
+
+
+class Erasures(Shape):
+    erasures: list[Erasure]
+
+
+Days = Annotated[float | None, Field(default=None, ge=1, le=36_500, description="null: for ever")]
+
+
+class Retention(Body):
+    """For how many days each class of data is kept, by the time of its recording."""
+
+    samples: Days
+    fixes: Days
+    events: Days
+    frames: Days
 
 
 class Event(Shape):

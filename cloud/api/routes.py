@@ -1,6 +1,6 @@
 """Every operation of the history API: server, authorisation and OpenAPI document are made from this table."""
 
-from cloud.api import accounts, completeness, events, reports, series, session, track, vehicles
+from cloud.api import accounts, completeness, events, keeping, reports, series, session, track, vehicles
 from cloud.api import query as q
 from cloud.api import replies as r
 from cloud.api.call import Route
@@ -96,6 +96,53 @@ ROUTES: tuple[Route, ...] = (
         role="admin",
         status=201,
         refusals=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/set-aside",
+        "Rows whose times cannot be, the oldest first",
+        keeping.list_set_aside,
+        r.SetAsideList,
+        query=q.SetAsideQuery,
+    ),
+    Route(
+        "POST",
+        "/v1/vehicles/{id}/set-aside/release",
+        "Store rows of a vehicle that were set aside, at corrected times",
+        keeping.release_set_aside,
+        r.Released,
+        body=r.Release,
+        role="admin",
+        refusals=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/vehicles/{id}/erasures",
+        "What was erased of a vehicle",
+        keeping.list_erasures,
+        r.Erasures,
+        refusals=(404,),
+    ),
+    Route(
+        "POST",
+        "/v1/vehicles/{id}/erasures",
+        "Erase what a vehicle recorded, or a span of it, for ever",
+        keeping.order_erasure,
+        r.Erasure,
+        body=r.NewErasure,
+        role="admin",
+        status=202,
+        refusals=(404,),
+    ),
+    Route("GET", "/v1/retention", "How long the fleet's data is kept", keeping.get_retention, r.Retention),
+    Route(
+        "PUT",
+        "/v1/retention",
+        "Set how long the fleet's data is kept",
+        keeping.put_retention,
+        r.Retention,
+        body=r.Retention,
+        role="admin",
     ),
     Route(
         "GET",

@@ -16,7 +16,7 @@ from cloud.facts import facts_of
 from cloud.ingest import admission
 from cloud.ingest.body import Body
 from cloud.ingest.catalogs import Catalogs
-from cloud.ingest.flat_events import read_events
+from cloud.ingest.flat_events import KeyedBatch, read_events
 from cloud.ingest.ledgers import LedgerReader, LedgerView
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.reading import Reading, Taken
@@ -84,21 +84,29 @@ class Ingest:
         await self._catalogs.put(device.fleet_id, hash, body)
 
     async def take_events(self, device: Device, value: Any) -> dict[str, int]:
-        """Returns once they are stored. Raises Problem 403, 413, 422 or 503; then none is."""
-        events = read_events(value, device.vehicle)
+        """Returns once they are committed. Raises Problem 403, 413, 422 or 503; then none is."""
+        return await self.store_events(device, read_events(value, device.vehicle))
+
+    async def store_events(self, device: Device, events: Sequence[KeyedBatch]) -> dict[str, int]:
+        """How many were stored, repeated, set aside and erased, once that is committed. Raises Problem 422 or 503."""
+        received_ms = time.time_ns() // 1_000_000
+        keyed = [(event.key, facts_of(event.batch)) for event in events]
         try:
-            stored = await self._store.add_events(
-                device.vehicle, [(event.key, facts_of(event.batch)) for event in events]
-            )
+            stored = await self._store.add_events(device.vehicle, keyed, received_ms=received_ms)
         except (*UNAVAILABLE, asyncpg.PostgresError, DatabaseError) as error:
             if is_about_the_data(error):
                 raise Problem(422, f"this cannot be stored: {error}") from error
             log.warning("events not stored", problem=f"{type(error).__name__}: {error}")
             raise try_again("the database cannot take events now") from error
-        self._metrics.events.inc(stored)
-        if stored:
+        self._metrics.events.inc(stored.stored)
+        if stored.stored:
             await self._publish(device.vehicle, [event.batch.model_dump_json().encode() for event in events])
-        return {"stored": stored, "repeated": len(events) - stored}
+        return {
+            "stored": stored.stored,
+            "repeated": stored.repeated,
+            "set_aside": stored.aside,
+            "erased": stored.erased,
+        }
 
     async def _queue(self, vehicle: str, taken: Sequence[Taken], news: Sequence[StreamClaim]) -> str | None:
         """The bus id; None when there was nothing to queue and Redis is down."""

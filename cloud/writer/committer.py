@@ -114,6 +114,10 @@ class Committer:
         self._metrics.batches.inc(stored.batches)
         self._metrics.repeats.inc(stored.repeats)
         self._metrics.samples.inc(stored.samples)
+        if stored.aside:
+            self._metrics.aside.inc(stored.aside)
+        if stored.erased:
+            self._metrics.erased.inc(stored.erased)
         if stored.strangers:
             self._metrics.strangers.inc(len(stored.strangers))
             log.warning("batches of vehicles that are not registered were dropped", vehicles=sorted(stored.strangers))

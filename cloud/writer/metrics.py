@@ -11,6 +11,8 @@ class WriterMetrics:
         self.batches = counter("batches", "Batches stored for the first time.")
         self.repeats = counter("repeats", "Batches that the ledger knew already.")
         self.samples = counter("samples", "Samples stored.")
+        self.aside = counter("aside", "Rows set aside because their times cannot be.")
+        self.erased = counter("erased", "Rows dropped because they fell into an erased span.")
         self.buried = counter("buried", "Batches put to the dead letters.")
         self.strangers = counter("strangers", "Batches of vehicles that are not registered.")
         self.zombies = counter("zombies", "Connections that slept with locks in hand, ended.")

@@ -11,6 +11,7 @@ from cloud import runtime
 from cloud.bus import Bus
 from cloud.config import CloudConfig
 from cloud.database import QUICK_S, Pool, inspect, make_pool, ping
+from cloud.housekeeping import Housekeeping
 from cloud.store import Store
 from cloud.writer.committer import Committer, until_usable
 from cloud.writer.leases import Leases
@@ -46,12 +47,17 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
                 group_samples=config.group_samples,
                 group_age_ms=config.group_age_ms,
             )
-            async with asyncio.TaskGroup() as tasks:
+            async with (
+                make_pool(config.database_url, size=1, name="housekeeping") as spare,
+                asyncio.TaskGroup() as tasks,
+            ):
                 done = asyncio.Event()
                 tasks.create_task(leases.run(done), name="leases")
+                keeping = tasks.create_task(Housekeeping(spare).run(done), name="housekeeping")
                 say(f"writer is ready, metrics on {address}/metrics")
                 await writer.run(stop)
                 done.set()
+                keeping.cancel()  # its rounds may be long, and each can be cut anywhere
             await leases.release()
 
 

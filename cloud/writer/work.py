@@ -48,7 +48,12 @@ def open_delivery(delivery: Delivery) -> Work:
             batch = decode_batch(unpack(delivery.batch))
             if (name := f"{batch.vehicle}/{batch.stream}/{batch.seq}") != delivery.name:
                 raise CodecError(f"it says {name} and was queued as {delivery.name}")
-            return Work(delivery, Arrival(vehicle, stream, batch.seq, facts_of(batch), batch.catalog, claims))
+            return Work(
+                delivery,
+                Arrival(
+                    vehicle, stream, batch.seq, facts_of(batch), batch.catalog, claims, received_ms=delivery.received_ms
+                ),
+            )
     except CodecError as error:
         problem = error.problem
     except (Unreadable, ValidationError) as error:

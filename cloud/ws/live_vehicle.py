@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from cloud.latest import Position, newer
+from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS
 from cloud.vehicle_state import DRIVING_KMH, State, is_engine_speed, vehicle_state
 from wire.model import Batch, Fixes
 
@@ -150,19 +151,23 @@ class LiveVehicle:
 
 
 def facts_of(batch: Batch, received_ms: int) -> Facts:
-    """What a batch says of now. A clock that runs ahead is not believed to have been heard in the future."""
+    """What a batch says of now. Rows whose time cannot be are set aside by the writer: they only show that it lives."""
     signals = {}
     newest: list[int] = []
+    earliest, latest = EARLIEST_MS - batch.t0, received_ms + MOST_AHEAD_MS - batch.t0
     for name, column in batch.signals.items():
-        if column.dt:
-            newest.append(column.dt[-1])
+        if not column.dt:
+            continue
+        newest.append(column.dt[-1])
+        if earliest <= column.dt[-1] <= latest:
             # Of samples in the same ms the greatest, which does not depend on the order in which they come.
             signals[name] = (batch.t0 + column.dt[-1], max(column.v[_first_of_last(column.dt) :]))
     position: Position | None = None
     driven_ms: int | None = None
-    if batch.fixes is not None and batch.fixes.dt:
-        fixes = batch.fixes
+    fixes = batch.fixes
+    if fixes is not None and fixes.dt:
         newest.append(fixes.dt[-1])
+    if fixes is not None and fixes.dt and earliest <= fixes.dt[-1] <= latest:
         for index in range(_first_of_last(fixes.dt), len(fixes.dt)):
             position = newer(position, _position(batch.t0, fixes, index))
         speeds = zip(fixes.dt, fixes.speed or (), strict=False)
@@ -170,7 +175,9 @@ def facts_of(batch: Batch, received_ms: int) -> Facts:
         driven_ms = max((batch.t0 + dt for dt in driven), default=None)
     newest += [event.t - batch.t0 for event in batch.events]
     newest += [block.dt[-1] for block in batch.frames if block.dt]
-    seen_ms = min(batch.t0 + max(newest), received_ms) if newest else None
+    possible = [dt for dt in newest if earliest <= dt <= latest]
+    heard_ms = received_ms if newest else None
+    seen_ms = min(batch.t0 + max(possible), received_ms) if possible else heard_ms
     return Facts(signals, position, seen_ms, driven_ms)
 
 

@@ -76,6 +76,20 @@ WHERE vehicle_id = $1 AND ts >= $2 AND ts < $4 ORDER BY ts, ctid OFFSET $3 LIMIT
 SELECT stream::text, received::text, dead::text, lost::text, next, samples, fixes, events, erased
 FROM ledger WHERE vehicle_id = $1 ORDER BY first_at, stream;
 
+-- name: tallies
+-- What was counted of a vehicle's rows, by how they came and went.
+SELECT 'numbered' AS what, coalesce(sum(samples), 0)::bigint AS samples, coalesce(sum(fixes), 0)::bigint AS fixes,
+    coalesce(sum(events), 0)::bigint AS events, coalesce(sum(frames), 0)::bigint AS frames
+FROM ledger WHERE vehicle_id = $1
+UNION ALL
+SELECT what, samples, fixes, events, frames FROM tallies WHERE vehicle_id = $1;
+
+-- name: aside_by_stream
+-- What is set aside of a vehicle.
+SELECT stream::text, cause, count(*) AS entries, sum(samples) AS samples, sum(fixes) AS fixes, sum(events) AS events,
+    sum(frames) AS frames
+FROM set_aside WHERE vehicle_id = $1 GROUP BY stream, cause ORDER BY stream NULLS FIRST, cause;
+
 -- name: losses
 -- Why a vehicle's batches were declared lost, oldest declaration first.
 SELECT stream::text, lower(range) AS first, upper(range) - 1 AS last, cause

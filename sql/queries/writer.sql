@@ -32,9 +32,12 @@ ORDER BY l.vehicle_id, l.stream FOR UPDATE OF l;
 -- What is known after this group.
 UPDATE ledger l SET
     received = n.received::int8multirange, dead = n.dead::int8multirange, lost = n.lost::int8multirange, next = n.next,
-    samples = l.samples + n.samples, fixes = l.fixes + n.fixes, events = l.events + n.events, last_at = now()
-FROM unnest($1::int[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-    AS n (vehicle_id, stream, received, dead, lost, next, samples, fixes, events)
+    samples = l.samples + n.samples, fixes = l.fixes + n.fixes, events = l.events + n.events, frames = l.frames + n.frames,
+    erased = l.erased + n.erased, last_at = now()
+FROM unnest(
+    $1::int[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]
+) AS n (vehicle_id, stream, received, dead, lost, next, samples, fixes, events, frames, erased)
 WHERE l.vehicle_id = n.vehicle_id AND l.stream = n.stream;
 
 -- name: add_losses
@@ -95,10 +98,51 @@ SELECT n.vehicle_id, n.stream, n.seqs::int8multirange,
 FROM unnest($1::int[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::int[], $8::int[])
     AS n (vehicle_id, stream, seqs, low, high, samples, fixes, events);
 
--- name: add_event_key
--- Whether an event of a sender without a spool is new.
-INSERT INTO event_keys (ts, vehicle_id, key) VALUES (timestamptz 'epoch' + $1::bigint * interval '1 ms', $2, $3)
-ON CONFLICT DO NOTHING RETURNING true;
+-- name: add_event_keys
+-- Which events of a sender without a spool are new: $1 vehicle, $2 times in ms, $3 keys, $4 where those lie whose time
+-- could not be when they came first.
+INSERT INTO event_keys (ts, vehicle_id, key)
+SELECT timestamptz 'epoch' + n.ms * interval '1 ms', $1, n.key
+FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS n (ms, key, place)
+WHERE NOT EXISTS (
+    SELECT FROM event_keys k
+    WHERE k.ts = timestamptz 'epoch' + $4::bigint * interval '1 ms' AND k.vehicle_id = $1 AND k.key = n.key
+)
+ORDER BY n.place
+ON CONFLICT DO NOTHING
+RETURNING (extract(epoch FROM ts) * 1000)::bigint AS ms, key;
+
+-- name: erased_spans
+-- What must not be stored any more of these vehicles, [low, high) in ms.
+SELECT vehicle_id,
+    floor(extract(epoch FROM greatest(t_from, timestamptz '0001-01-01Z')) * 1000)::bigint AS low,
+    floor(extract(epoch FROM least(t_to, timestamptz '9999-12-31Z')) * 1000)::bigint AS high
+FROM erasures WHERE vehicle_id = ANY ($1::int[]);
+
+-- name: add_set_aside
+-- Rows whose times cannot be.
+INSERT INTO set_aside (vehicle_id, stream, seq, cause, t_from, t_to, samples, fixes, events, frames, payload)
+SELECT n.vehicle_id, n.stream, n.seq, n.cause,
+    timestamptz 'epoch' + n.low * interval '1 ms', timestamptz 'epoch' + n.high * interval '1 ms',
+    n.samples, n.fixes, n.events, n.frames, n.payload
+FROM unnest(
+    $1::int[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::int[], $9::int[], $10::int[],
+    $11::bytea[]
+) AS n (vehicle_id, stream, seq, cause, low, high, samples, fixes, events, frames, payload);
+
+-- name: take_set_aside
+-- Which of these were there; they are removed with the transaction that stores their content.
+DELETE FROM set_aside WHERE id = ANY ($1::bigint[]) RETURNING id;
+
+-- name: add_unnumbered
+-- What came without a stream, by vehicle.
+INSERT INTO tallies AS t (vehicle_id, what, samples, fixes, events, frames, dropped)
+SELECT n.vehicle_id, 'unnumbered', n.samples, n.fixes, n.events, n.frames, n.dropped
+FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    AS n (vehicle_id, samples, fixes, events, frames, dropped)
+ON CONFLICT (vehicle_id, what) DO UPDATE SET
+    samples = t.samples + excluded.samples, fixes = t.fixes + excluded.fixes, events = t.events + excluded.events,
+    frames = t.frames + excluded.frames, dropped = t.dropped + excluded.dropped;
 
 -- name: sleepers_in_the_way
 -- Our own backends that a writer has been waiting for, and that wait themselves for their process; nobody's psql.

@@ -50,7 +50,7 @@ async def test_telemetry_is_in_hypertables_without_foreign_keys(database_url: st
         database_url, "SELECT hypertable_name AS name FROM timescaledb_information.hypertables ORDER BY 1"
     )
     names = [row["name"] for row in hypertables]
-    assert names == ["device_events", "event_keys", "fixes", "frames", "samples"]
+    assert names == ["device_events", "event_keys", "fixes", "frames", "journal", "samples"]
     keys = await fetch(
         database_url,
         "SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text = ANY ($1)",
