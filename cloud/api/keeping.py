@@ -15,6 +15,7 @@ from cloud.api.replies import (
     Erasure,
     Erasures,
     NewErasure,
+    NewRetention,
     Release,
     Released,
     Retention,
@@ -83,14 +84,14 @@ async def get_retention(call: Call[Query, None]) -> Retention:
     return Retention(**{kind: kept[kind] / _DAY if kind in kept else None for kind in store_retention.CLASSES})
 
 
-async def put_retention(call: Call[Query, Retention]) -> Retention:
+async def put_retention(call: Call[Query, NewRetention]) -> Retention:
     days = call.body.model_dump()
     async with call.db.acquire() as connection, connection.transaction():
         for kind, number in days.items():
             keep = None if number is None else timedelta(days=number)
             await store_retention.set_retention(connection, call.fleet_id, kind, keep)
     await _audit(call, "retention.set", days=days)
-    return call.body
+    return Retention(**days)
 
 
 def _entry(row: asyncpg.Record) -> SetAside:

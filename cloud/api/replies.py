@@ -265,16 +265,26 @@ class Erasures(Shape):
     erasures: list[Erasure]
 
 
-Days = Annotated[float | None, Field(default=None, ge=1, le=36_500, description="null: for ever")]
+Days = Annotated[float | None, Field(description="null: for ever")]
+NewDays = Annotated[float | None, Field(default=None, ge=1, le=36_500, description="null: for ever")]
 
 
-class Retention(Body):
+class Retention(Shape):
     """For how many days each class of data is kept, by the time of its recording."""
 
     samples: Days
     fixes: Days
     events: Days
     frames: Days
+
+
+class NewRetention(Body):
+    """All classes at once; what is not named is kept for ever."""
+
+    samples: NewDays
+    fixes: NewDays
+    events: NewDays
+    frames: NewDays
 
 
 class Event(Shape):

@@ -141,7 +141,7 @@ ROUTES: tuple[Route, ...] = (
         "Set how long the fleet's data is kept",
         keeping.put_retention,
         r.Retention,
-        body=r.Retention,
+        body=r.NewRetention,
         role="admin",
     ),
     Route(

@@ -186,6 +186,85 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/set-aside": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rows whose times cannot be, the oldest first */
+        get: operations["list_set_aside"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{id}/set-aside/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store rows of a vehicle that were set aside, at corrected times
+         * @description Needs the role admin.
+         */
+        post: operations["release_set_aside"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{id}/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was erased of a vehicle */
+        get: operations["list_erasures"];
+        put?: never;
+        /**
+         * Erase what a vehicle recorded, or a span of it, for ever
+         * @description Needs the role admin.
+         */
+        post: operations["order_erasure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long the fleet's data is kept */
+        get: operations["get_retention"];
+        /**
+         * Set how long the fleet's data is kept
+         * @description Needs the role admin.
+         */
+        put: operations["put_retention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -329,6 +408,17 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Rows that arrived with a stream and wait aside. Without a stream: of a sender without a spool. */
+        AsideOfStream: {
+            samples: number;
+            fixes: number;
+            events: number;
+            frames: number;
+            stream: string | null;
+            /** @enum {string} */
+            cause: "before_2010" | "ahead";
+            entries: number;
+        };
         /** @description Columns side by side: `t` where a bucket begins; of its samples `min`, `max`, `mean` and their number `n`. */
         Buckets: {
             unit: string | null;
@@ -338,8 +428,18 @@ export interface components {
             mean: number[];
             n: number[];
         };
+        /**
+         * @description `stored` is what a count of the rows gives: what came with streams (`streams`) and without (`unnumbered`), less
+         *     what was `erased` and what `aged` out of the tables. `set_aside` arrived as well, and is not among them; nor is what
+         *     was erased before it was stored (`erased` of each stream).
+         */
         Completeness: {
             streams: components["schemas"]["Stream"][];
+            stored: components["schemas"]["Rows"];
+            unnumbered: components["schemas"]["Rows"];
+            erased: components["schemas"]["Rows"];
+            aged: components["schemas"]["Rows"];
+            set_aside: components["schemas"]["AsideOfStream"][];
         };
         Credentials: {
             user: string;
@@ -373,6 +473,29 @@ export interface components {
         DeviceToken: {
             vehicle: string;
             token: string;
+        };
+        /**
+         * @description Ordered, and in force from then on; `done_at` is null until nothing is left. `kept_apart` are rows that were set
+         *     aside or lay in the dead letters.
+         */
+        Erasure: {
+            samples: number;
+            fixes: number;
+            events: number;
+            frames: number;
+            id: number;
+            vehicle: string;
+            from: number | null;
+            /** @description ms since the Unix epoch */
+            to: number;
+            actor: string;
+            /** @description ms since the Unix epoch */
+            at: number;
+            done_at: number | null;
+            kept_apart: number;
+        };
+        Erasures: {
+            erasures: components["schemas"]["Erasure"][];
         };
         Event: {
             vehicle: string;
@@ -426,6 +549,42 @@ export interface components {
             to: number;
             cause: string;
         };
+        /** @description A span; without `from` from the beginning, without `to` up to now. */
+        NewErasure: {
+            /**
+             * @description RFC 3339
+             * @default null
+             */
+            from: string | null;
+            /**
+             * @description RFC 3339; the span ends before it
+             * @default null
+             */
+            to: string | null;
+        };
+        /** @description All classes at once; what is not named is kept for ever. */
+        NewRetention: {
+            /**
+             * @description null: for ever
+             * @default null
+             */
+            samples: number | null;
+            /**
+             * @description null: for ever
+             * @default null
+             */
+            fixes: number | null;
+            /**
+             * @description null: for ever
+             * @default null
+             */
+            events: number | null;
+            /**
+             * @description null: for ever
+             * @default null
+             */
+            frames: number | null;
+        };
         NewToken: {
             name: string;
             /** @enum {string} */
@@ -470,6 +629,37 @@ export interface components {
             /** @description pass it on as `after` for the next page; null: this was the last */
             next: string | null;
         };
+        /** @description Which rows of the vehicle, and what was wrong with its clock: exactly one of shift_ms, begin and as_it_is. */
+        Release: {
+            /** @default null */
+            ids: number[] | null;
+            /** @default null */
+            stream: string | null;
+            /** @default null */
+            cause: ("before_2010" | "ahead") | null;
+            /**
+             * @description the clock was wrong by so much
+             * @default null
+             */
+            shift_ms: number | null;
+            /**
+             * @description when the first of these rows was recorded, RFC 3339
+             * @default null
+             */
+            begin: string | null;
+            /**
+             * @description the times are right
+             * @default false
+             */
+            as_it_is: boolean;
+        };
+        /** @description `refused` says of each entry that stays why. */
+        Released: {
+            entries: number;
+            rows: number;
+            erased: number;
+            refused: string[];
+        };
         ReportInfo: {
             name: string;
             title: string;
@@ -482,6 +672,23 @@ export interface components {
         };
         Reports: {
             reports: components["schemas"]["ReportInfo"][];
+        };
+        /** @description For how many days each class of data is kept, by the time of its recording. */
+        Retention: {
+            /** @description null: for ever */
+            samples: number | null;
+            /** @description null: for ever */
+            fixes: number | null;
+            /** @description null: for ever */
+            events: number | null;
+            /** @description null: for ever */
+            frames: number | null;
+        };
+        Rows: {
+            samples: number;
+            fixes: number;
+            events: number;
+            frames: number;
         };
         /** @description Columns side by side, in order of time; samples of one ms in the order in which they were stored. */
         Samples: {
@@ -498,6 +705,30 @@ export interface components {
             user: string;
             /** @enum {string} */
             role: "admin" | "dispatcher" | "viewer";
+        };
+        /** @description Rows of one batch whose times cannot be, from the first to the last of these times. */
+        SetAside: {
+            samples: number;
+            fixes: number;
+            events: number;
+            frames: number;
+            id: number;
+            vehicle: string;
+            stream: string | null;
+            seq: number | null;
+            /** @enum {string} */
+            cause: "before_2010" | "ahead";
+            /** @description when it arrived, ms since the Unix epoch */
+            at: number;
+            /** @description ms since the Unix epoch */
+            from: number;
+            /** @description ms since the Unix epoch */
+            to: number;
+        };
+        SetAsideList: {
+            set_aside: components["schemas"]["SetAside"][];
+            /** @description pass it on as `after` for the next page; null: this was the last */
+            next: string | null;
         };
         Signal: {
             name: string;
@@ -1377,6 +1608,366 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_set_aside: {
+        parameters: {
+            query?: {
+                /** @description only this vehicle */
+                vehicle?: string;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetAsideList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    release_set_aside: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Release"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Released"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_erasures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasures"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    order_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewErasure"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRetention"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
