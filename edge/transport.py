@@ -19,8 +19,8 @@ class Answer:
 class Transport(Protocol):
     """One vehicle's way to its cloud. What goes wrong is an answer, and nothing is tried twice."""
 
-    async def send(self, body: bytes) -> Answer:
-        """Send an envelope, zstd, and wait for what the cloud says to it."""
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
+        """Send an envelope, zstd, and wait for what the cloud says to it; None is the usual time."""
         ...
 
     async def send_catalog(self, name: str, body: bytes) -> Answer:

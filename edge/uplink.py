@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from edge.errors import UplinkError
 from edge.outbox import Outbox, Shipment
 from edge.pacing import Pacing, Timings
+from edge.request_size import RequestSize
 from edge.transport import Answer, Transport
 from wire.envelope import Rejected, Reply
 
-MOST_BATCHES: Final = 64
 MOST_BYTES: Final = 1_000_000
 LONGEST_PROBLEM: Final = 300
 TOKEN_LOOK_S: Final = 5.0
@@ -60,13 +60,16 @@ class Uplink:
         timings: Timings = DEFAULT_TIMINGS,
         dice: Random | None = None,
     ) -> None:
-        """`token` is what the transport uses, to see when a refused one was replaced; it may raise UplinkError."""
+        """`token` is what the transport uses, to see when a refused one was replaced; it may raise UplinkError.
+
+        The time is the event loop's.
+        """
         self.counts = UplinkCounts()
         self._outbox = outbox
         self._transport = transport
         self._token = token
         self._pacing = Pacing(timings, dice or Random())
-        self._most_batches = MOST_BATCHES
+        self._size = RequestSize()
         self._refused_token: str | None = None
 
     async def run(self) -> None:
@@ -79,10 +82,14 @@ class Uplink:
         """Send one request with what is due now, which may be nothing, and take the reply."""
         outbox = self._outbox
         outbox.arrived.clear()
-        shipment = await outbox.prepare(time.monotonic(), most_batches=self._most_batches, most_bytes=MOST_BYTES)
+        began_s = self._now_s()
+        shipment = await outbox.prepare(began_s, most_batches=self._size.most_batches, most_bytes=MOST_BYTES)
         answer = await self._send(shipment)
-        now_s = time.monotonic()
+        now_s = self._now_s()
+        if not answer.status:
+            self._size.unanswered(now_s - began_s, len(shipment.body))
         if answer.status == HTTPStatus.OK and (reply := _read_reply(answer.body)) is not None:
+            self._size.answered(now_s - began_s)
             await self._take(shipment, reply, now_s)
         elif answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and shipment.plan.batches:
             await self._halve(shipment, now_s)
@@ -104,7 +111,7 @@ class Uplink:
     async def _wait(self) -> None:
         outbox = self._outbox
         while True:
-            now_s = time.monotonic()
+            now_s = self._now_s()
             due_s = outbox.seconds_until_due(now_s)
             wait_s = self._pacing.wait_s(now_s, due_s=due_s, owes=not outbox.owes_nothing)
             if wait_s <= 0:
@@ -128,12 +135,15 @@ class Uplink:
         self.counts.requests += 1
         self.counts.batches += len(shipment.plan.batches)
         self.counts.bytes += len(shipment.body)
-        return await self._transport.send(shipment.body)
+        return await self._transport.send(shipment.body, timeout_s=self._size.timeout_s(len(shipment.body)))
+
+    @staticmethod
+    def _now_s() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _take(self, shipment: Shipment, reply: Reply, now_s: float) -> None:
         self._refused_token = None
         self.counts.problem = None
-        self._most_batches = min(self._most_batches + 1, MOST_BATCHES)
         for refused in reply.rejected:
             log.error("batch_rejected", stream=refused.stream, seq=refused.seq, problem=refused.problem)
         settled = self._outbox.counts.settled
@@ -148,7 +158,7 @@ class Uplink:
     async def _halve(self, shipment: Shipment, now_s: float) -> None:
         """The request was too large. A batch that is too large alone will never pass."""
         count = len(shipment.plan.batches)
-        self._most_batches = max(count // 2, 1)
+        self._size.too_large(count)
         if count == 1:
             problem = "larger than the cloud takes (413)"
             stream, seq = shipment.plan.batches[0]

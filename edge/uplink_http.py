@@ -27,17 +27,20 @@ class HttpTransport:
         self._session = session
         self._url = url.rstrip("/")
         self._token = token
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
         self._tls: SSLContext | bool = tls or True
 
-    async def send(self, body: bytes) -> Answer:
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
         headers = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
-        return await self._request("POST", "/v1/batches", body, headers)
+        return await self._request("POST", "/v1/batches", body, headers, timeout_s or self._timeout_s)
 
     async def send_catalog(self, name: str, body: bytes) -> Answer:
-        return await self._request("PUT", f"/v1/catalogs/{name}", body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        return await self._request("PUT", f"/v1/catalogs/{name}", body, headers, self._timeout_s)
 
-    async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+    async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
+        # A slow link is given more time, but not for the connection.
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._timeout_s)
         try:
             headers = {**headers, "Authorization": f"Bearer {self._token()}"}
             async with self._session.request(
@@ -45,7 +48,7 @@ class HttpTransport:
                 self._url + path,
                 data=body,
                 headers=headers,
-                timeout=self._timeout,
+                timeout=timeout,
                 allow_redirects=False,
                 ssl=self._tls,
             ) as response:

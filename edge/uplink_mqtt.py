@@ -82,17 +82,17 @@ class MqttTransport:
     ) -> None:
         await self._close()
 
-    async def send(self, body: bytes) -> Answer:
-        return await self._exchange("batch", body)
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
+        return await self._exchange("batch", body, timeout_s or self._timeout_s)
 
     async def send_catalog(self, name: str, body: bytes) -> Answer:
-        return await self._exchange("catalog", body)
+        return await self._exchange("catalog", body, self._timeout_s)
 
-    async def _exchange(self, topic: str, body: bytes) -> Answer:
+    async def _exchange(self, topic: str, body: bytes, timeout_s: float) -> Answer:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 link = await self._connected(self._token())
-                return await link.ask(f"fleetwire/{self._vehicle}/{topic}", body, expiry_s=self._timeout_s)
+                return await link.ask(f"fleetwire/{self._vehicle}/{topic}", body, expiry_s=timeout_s)
         except UplinkError as error:
             return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
         except _Gone as gone:
@@ -100,7 +100,7 @@ class MqttTransport:
             return gone.answer
         except TimeoutError:
             await self._close()
-            return Answer(problem=f"no reply within {self._timeout_s:g} s")
+            return Answer(problem=f"no reply within {timeout_s:g} s")
         except ValueError as error:
             return Answer(problem=f"{self._broker.host}: {error}")
 
