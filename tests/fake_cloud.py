@@ -91,6 +91,10 @@ class FakeCloud:
         self.requests.append(request)
         return web.json_response(self.reply(request))
 
+    def take(self, body: bytes) -> bytes:
+        """What is sent, and what is answered, without HTTP."""
+        return json.dumps(self.reply(parse_request(json.loads(zstandard.ZstdDecompressor().decompress(body))))).encode()
+
     def reply(self, request: Request) -> dict[str, Any]:
         accepted, rejected = [], []
         for index, raw in enumerate(request.batches):

@@ -9,13 +9,14 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from tests.faults.rows import ROWS, Impossible, fill_disk
+from tests.faults.link_rows import be_quiet
+from tests.faults.rows import ROWS, Exhausted, Impossible, fill_disk
 from tests.faults.trial import Result, table
 
 
@@ -31,19 +32,18 @@ def main() -> None:
 @click.option("--kept", type=click.Path(path_type=Path), help="Where results are kept, to go on later.")
 def run(names: Sequence[str], trials: int, seed: int, kept: Path | None) -> None:
     """Run each row's trials and print the table. Ends with 1 if anything was lost, doubled or wrong."""
+    be_quiet()
     known = _read(kept)
     rows = []
     for name in names or ROWS:
         try:
-            results = [_trial(name, seed * 1_000_000 + number, known, kept) for number in range(trials)]
+            results = list(_trials(name, range(seed * 1_000_000, seed * 1_000_000 + trials), known, kept))
         except Impossible as missing:
             click.echo(f"skipped {name}: {missing}", err=True)
             continue
         rows.append((ROWS[name].fault, results))
-        bad = [number for number, result in enumerate(results) if not result.is_good]
-        click.echo(
-            f"{name}: {len(results)} trials, bad seeds {[seed * 1_000_000 + number for number in bad]}", err=True
-        )
+        bad = [seed * 1_000_000 + number for number, result in enumerate(results) if not result.is_good]
+        click.echo(f"{name}: {len(results)} trials, bad seeds {bad}", err=True)
     click.echo(table(rows))
     sys.exit(any(not result.is_good for _, results in rows for result in results))
 
@@ -56,6 +56,17 @@ def inside(first: int, disk: Path) -> None:
     for seed in range(first, first + 10):
         with tempfile.TemporaryDirectory(dir=disk) as folder:
             click.echo(json.dumps(asdict(asyncio.run(fill_disk(seed, Path(folder))))))
+
+
+def _trials(
+    name: str, seeds: Iterable[int], known: dict[tuple[str, int], Result], kept: Path | None
+) -> Iterator[Result]:
+    """As many as there are: the cuts of a drive come to an end."""
+    for seed in seeds:
+        try:
+            yield _trial(name, seed, known, kept)
+        except Exhausted:
+            return
 
 
 def _trial(name: str, seed: int, known: dict[tuple[str, int], Result], kept: Path | None) -> Result:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int, c_int64, c_void_p
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from random import Random
 
@@ -56,6 +57,15 @@ class Note:
     what: object
 
 
+class Unsynced(Enum):
+    """What of the writes after the last sync is on the disk."""
+
+    ALL = 0
+    NONE = 1
+    SOME = 2
+    """Any sectors of it."""
+
+
 Operation = Write | Truncate | Sync | Delete | Note
 
 
@@ -68,11 +78,8 @@ class DiskLog:
     def note(self, what: object) -> None:
         self.operations.append(Note(what))
 
-    def image(self, folder: Path, cut: int, *, dice: Random | None = None) -> None:
-        """The disk when the power went after `cut` operations.
-
-        What was synced is there. Of what was not, all is there in its order or, with `dice`, any sectors of it.
-        """
+    def image(self, folder: Path, cut: int, *, unsynced: Unsynced = Unsynced.ALL, dice: Random) -> None:
+        """The disk when the power went after `cut` operations. What was synced is there."""
         files: dict[str, bytearray] = {}
         pending: dict[str, list[Write | Truncate]] = {}
         for operation in self.operations[:cut]:
@@ -86,9 +93,9 @@ class DiskLog:
                 case Delete(file):
                     files.pop(file, None)
                     pending.pop(file, None)
-        for file, changes in pending.items():
+        for file, changes in pending.items() if unsynced is not Unsynced.NONE else ():
             for change in changes:
-                for part in [change] if dice is None else _torn(change, dice):
+                for part in [change] if unsynced is Unsynced.ALL else _torn(change, dice):
                     _apply(files[file], part)
         for file, content in files.items():
             (folder / file).write_bytes(content)

@@ -6,24 +6,32 @@ import multiprocessing
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 
+from edge import spool as spool_module
 from edge import spool_file
+from edge.delivery import CAUSE_EVICTED
 from edge.outbox import Outbox
 from edge.spool import Spool
+from edge.spool_file import WAL_BYTES
 from edge.uplink import Uplink
 from edge.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
-from tests.faults.disk_log import DiskLog, Note, recording
+from tests.faults.disk_log import DiskLog, Note, Unsynced, recording
+from tests.faults.link_rows import flaps, half_open, slow, week
 from tests.faults.trial import NOW_MS, VEHICLE, Record, Result, exchange, live, recover, store
 from wire.envelope import Request
 
@@ -34,6 +42,10 @@ RESERVE_BYTES = 4_000_000
 
 class Impossible(Exception):
     """A fault that cannot be made on this machine; says what is missing."""
+
+
+class Exhausted(Exception):
+    """There are no more trials of this kind: all were made."""
 
 
 async def kill(seed: int, folder: Path) -> Result:
@@ -59,26 +71,33 @@ async def kill(seed: int, folder: Path) -> Result:
 
 
 async def power_cut(seed: int, folder: Path) -> Result:
-    """A drive's writes and syncs are recorded; the power goes after any of them, with unsynced sectors at random."""
-    dice = Random(seed)
-    record, cloud, log = await _recorded_drive(Random(seed // 1000), folder)
-    share = seed * 617 % 1000 / 1000  # a thousand seeds in a row go through the drive, ten are spread over it
-    return await cut(log, record, cloud, int(share * (len(log.operations) + 1)), folder, dice=dice)
+    """A drive's writes and syncs are recorded, and the power goes after any of them.
+
+    A million seeds are one drive: the first so many go through every cut, each with all that was not synced, with none
+    of it, and with sectors of it at random; in an order that a few seeds spread over the drive. Then it is Exhausted.
+    """
+    drive, number = divmod(seed, 1_000_000)
+    record, cloud, log = await asyncio.to_thread(_recorded, drive)
+    total = 3 * (len(log.operations) + 1)
+    if number >= total:
+        raise Exhausted
+    stride = next(stride for stride in range(int(total * 0.618), total) if gcd(stride, total) == 1)
+    at, unsynced = divmod(number * stride % total, 3)
+    return await cut(log, record, cloud, at, folder, unsynced=Unsynced(unsynced), dice=Random(seed))
 
 
 async def cut(
-    log: DiskLog, record: Record, cloud: FakeCloud, at: int, folder: Path, *, dice: Random, torn: bool = True
+    log: DiskLog, record: Record, cloud: FakeCloud, at: int, folder: Path, *, unsynced: Unsynced, dice: Random
 ) -> Result:
     """The power goes after `at` operations of the drive."""
     image = folder / "image"
-    shutil.rmtree(image, ignore_errors=True)
     image.mkdir()
-    log.image(image, at, dice=dice if torn else None)
+    log.image(image, at, unsynced=unsynced, dice=dice)
     notes = [operation.what for operation in log.operations[:at] if isinstance(operation, Note)]
-    known = Record(dict(record.drawn), {key for kind, key in notes if kind == "stored"})
+    known = Record(dict(record.drawn), {key for kind, key in notes if kind == "stored"}, record.evicted)
     before = FakeCloud()
     before.batches = {key: cloud.batches[key] for kind, key in notes if kind == "arrived"}
-    return await recover(image / "spool.db", known, before, dice=dice)
+    return await recover(image / "spool.db", known, before, dice=dice, forced=None)
 
 
 async def bit_flips(seed: int, folder: Path) -> Result:
@@ -123,8 +142,9 @@ async def fill_disk(seed: int, folder: Path) -> Result:
                 _fill(filler)
             else:
                 os.truncate(filler, dice.randrange(filler.stat().st_size))
+        forced = outbox.counts.lost_by_cause[CAUSE_EVICTED]
     filler.unlink(missing_ok=True)
-    return await recover(path, record, cloud, dice=dice)
+    return await recover(path, record, cloud, dice=dice, forced=forced)
 
 
 @dataclass(frozen=True)
@@ -136,11 +156,19 @@ class Row:
 
 ROWS: Mapping[str, Row] = {
     "kill": Row("kill -9 at a random moment, one to three times", kill),
-    "power": Row("power cut after any write or fsync, unsynced sectors at random", power_cut),
+    "power": Row(
+        "power cut after every write and fsync, with all, none or some of what was not synced",
+        power_cut,
+        may_declare=True,
+    ),
     "full": Row("disk full, and freed in part, on a tmpfs of 16 MB", disk_full, may_declare=True),
     "flips": Row("1 to 100 bits of the spool file turned over", bit_flips, may_declare=True),
     "zeros": Row("1 to 4 blocks of up to 64 kB read as zeros", zeroed, may_declare=True),
     "truncated": Row("spool file cut at a random byte", truncated, may_declare=True),
+    "flaps": Row("link cut 3 to 12 times, in mid-request too, requests doubled", flaps),
+    "half_open": Row("connections that stand and say nothing, or whose answers do not come", half_open),
+    "slow": Row("10 bytes a second", slow),
+    "week": Row("7 days without network, in every second trial with too small a bound", week, may_declare=True),
 }
 
 
@@ -203,20 +231,41 @@ class _NotedCloud(FakeCloud):
         return reply
 
 
+@lru_cache(maxsize=2)
+def _recorded(drive: int) -> tuple[Record, FakeCloud, DiskLog]:
+    """The same each time, so that one may go on with its cuts another day."""
+    dice = Random(drive)
+    with tempfile.TemporaryDirectory() as folder, _streams_of(dice):
+        return asyncio.run(_recorded_drive(dice, Path(folder)))
+
+
 async def _recorded_drive(dice: Random, folder: Path) -> tuple[Record, FakeCloud, DiskLog]:
+    """Two starts; in the second the bound is so small that batches have to go."""
     record, cloud = Record(), _NotedCloud()
-    with (
-        recording() as log,
-        closing(Spool.open(folder / "spool.db", vehicle=VEHICLE, max_bytes=10**9, now_ms=NOW_MS)) as spool,
-    ):
+    with recording() as log:
         cloud.log = log
-        outbox = Outbox(spool)
-        for _ in range(40):
-            for key in await store(outbox, spool, record, dice, most_samples=1_500):
-                log.note(("stored", key))
-            if dice.random() < 0.3:
-                await exchange(outbox, cloud, 0.0, most_batches=dice.randint(1, 8))
+        for max_bytes, puts in ((10**9, 20), (3 * WAL_BYTES + 200_000, 20)):
+            path = folder / "spool.db"
+            with closing(Spool.open(path, vehicle=VEHICLE, max_bytes=max_bytes, now_ms=NOW_MS)) as spool:
+                outbox = Outbox(spool)
+                for _ in range(puts):
+                    for key in await store(outbox, spool, record, dice, most_samples=1_500):
+                        log.note(("stored", key))
+                    record.note_evicted(spool)
+                    if dice.random() < 0.3:
+                        await exchange(outbox, cloud, 0.0, most_batches=dice.randint(1, 8))
     return record, cloud, log
+
+
+@contextmanager
+def _streams_of(dice: Random) -> Iterator[None]:
+    """Streams are named by the dice, so that a drive writes the same bytes each time."""
+    usual = spool_module.new_stream
+    spool_module.new_stream = lambda now_ms: str(UUID(int=dice.getrandbits(128), version=4))
+    try:
+        yield
+    finally:
+        spool_module.new_stream = usual
 
 
 async def _damaged(
@@ -240,7 +289,7 @@ async def _damaged(
     damage(content, dice)
     victim.write_bytes(content)
     with _checked_like_a_large_one() if seed % 2 else nullcontext():
-        return await recover(copy / "spool.db", record, deepcopy(cloud), dice=dice)
+        return await recover(copy / "spool.db", record, deepcopy(cloud), dice=dice, forced=None)
 
 
 @contextmanager

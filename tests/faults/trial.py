@@ -38,10 +38,12 @@ class Result:
     wrong: int
     recovery_s: float
     saved: int = 0
+    forced: int | None = 0
+    """How many had to leave for want of room, by the vehicle's own count; None where damage decides."""
 
     @property
     def is_good(self) -> bool:
-        return not (self.lost or self.duplicated or self.wrong)
+        return not (self.lost or self.duplicated or self.wrong) and self.forced in (None, self.declared)
 
 
 @dataclass
@@ -50,6 +52,13 @@ class Record:
 
     drawn: dict[Key, int] = field(default_factory=dict)
     stored: set[Key] = field(default_factory=set)
+    evicted: set[Key] | None = None
+    """What had to leave for want of room, where that is known; nothing else may be declared then."""
+
+    def note_evicted(self, spool: Spool) -> None:
+        """What has left the disk so far."""
+        gone = {(stream.stream, seq) for stream in spool.on_disk() for seq in stream.evicted.numbers()}
+        self.evicted = (self.evicted or set()) | gone
 
     def draft(self, dice: Random, *, most_samples: int = 200) -> tuple[int, Draft]:
         """A batch that does not compress well, and its number."""
@@ -79,7 +88,7 @@ async def exchange(outbox: Outbox, cloud: FakeCloud, now_s: float, *, most_batch
     await outbox.replied(shipment.plan, reply, now_s)
 
 
-async def recover(path: Path, record: Record, cloud: FakeCloud, *, dice: Random) -> Result:
+async def recover(path: Path, record: Record, cloud: FakeCloud, *, dice: Random, forced: int | None = 0) -> Result:
     """Open the spool as the next start does, store something, and send until nothing is owed."""
     began = time.perf_counter()
     with closing(Spool.open(path, vehicle=VEHICLE, max_bytes=10**9, now_ms=NOW_MS)) as spool:
@@ -92,14 +101,16 @@ async def recover(path: Path, record: Record, cloud: FakeCloud, *, dice: Random)
             if outbox.owes_nothing and not outbox.unsettled:
                 break
             now_s += 4000.0
-        return judge(record, cloud, spool, recovery_s=recovery_s)
+        return judge(record, cloud, spool, recovery_s=recovery_s, forced=forced)
 
 
-def judge(record: Record, cloud: FakeCloud, spool: Spool, *, recovery_s: float) -> Result:
+def judge(record: Record, cloud: FakeCloud, spool: Spool, *, recovery_s: float, forced: int | None = 0) -> Result:
     """Count what is not as it was to be."""
     arrived = {key: int(batch.signals["N"].v[0]) for key, batch in cloud.batches.items()}
     absent = record.stored - arrived.keys()
     declared = {(stream, seq) for stream, seq in absent if stream in cloud.lost and seq in cloud.lost[stream]}
+    if record.evicted is not None:
+        declared &= record.evicted
     return Result(
         recorded=len(record.stored),
         lost=len(absent - declared) if spool.repair is None else 0,
@@ -109,6 +120,7 @@ def judge(record: Record, cloud: FakeCloud, spool: Spool, *, recovery_s: float) 
         wrong=sum(record.drawn.get(key, number) != number for key, number in arrived.items()),
         recovery_s=recovery_s,
         saved=0 if spool.repair is None else spool.repair.saved,
+        forced=forced,
     )
 
 
@@ -132,7 +144,12 @@ def table(results: Sequence[tuple[str, Sequence[Result]]]) -> str:
         times = sorted(trial.recovery_s for trial in trials)
         names = ("recorded", "lost", "duplicated", "declared", "told")
         sums = [sum(getattr(trial, name) for trial in trials) for name in names]
-        median, worst = times[len(times) // 2], times[-1]
         counts = " | ".join(f"{number:,}" for number in (len(trials), *sums))
-        lines.append(f"| {fault} | {counts} | {1000 * median:.0f} ms, {1000 * worst:.0f} ms |")
+        lines.append(f"| {fault} | {counts} | {_spell(times[len(times) // 2])}, {_spell(times[-1])} |")
     return "\n".join(lines)
+
+
+def _spell(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:,.0f} min"

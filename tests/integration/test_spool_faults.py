@@ -2,14 +2,22 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.faults.disk_log import Sync, recording
+from edge.delivery import Key
+from edge.spool import Spool
+from tests.fake_cloud import FakeCloud
+from tests.faults import rows
+from tests.faults.disk_log import DiskLog, Sync, Unsynced, recording
 from tests.faults.rows import ROWS, Impossible
-from tests.faults.trial import Result
+from tests.faults.trial import NOW_MS, Record, Result, judge
+from wire.model import Batch, Column
+from wire.ranges import RangeSet
 
 TRIALS = 10
 
@@ -31,7 +39,7 @@ def trial(tmp_path: Path) -> Callable[[str, int], Awaitable[Result]]:
 async def test_nothing_is_lost_doubled_or_wrong(name: str, trial: Callable[[str, int], Awaitable[Result]]) -> None:
     results = [await trial(name, seed) for seed in range(TRIALS)]
     assert all(result.recorded for result in results) or name in {"kill", "power"}
-    assert [(result.lost, result.duplicated, result.wrong) for result in results] == [(0, 0, 0)] * TRIALS
+    assert [seed for seed, result in enumerate(results) if not result.is_good] == []
     declared = sum(result.declared + result.told for result in results)
     assert declared == 0 or ROWS[name].may_declare
 
@@ -51,8 +59,48 @@ def test_disk_log_gives_back_what_was_written(tmp_path: Path) -> None:
         connection.execute("INSERT INTO t VALUES (42)")
         connection.commit()
         connection.close()
-    log.image(tmp_path / "image", len(log.operations))
+    log.image(tmp_path / "image", len(log.operations), dice=Random(1))
     assert any(isinstance(operation, Sync) for operation in log.operations)
     assert (tmp_path / "image" / "x.db").read_bytes() == (tmp_path / "x.db").read_bytes()
-    log.image(tmp_path / "image", len(log.operations), dice=Random(1))
+    log.image(tmp_path / "image", len(log.operations), unsynced=Unsynced.SOME, dice=Random(1))
     assert (tmp_path / "image" / "x.db").read_bytes() == (tmp_path / "x.db").read_bytes()
+
+
+async def test_every_cut_of_a_drive_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts = []
+
+    async def note(log: DiskLog, *arguments: object, unsynced: Unsynced, **more: object) -> None:
+        cuts.append((arguments[2], unsynced, len(log.operations)))
+
+    monkeypatch.setattr(rows, "cut", note)
+    await ROWS["power"].trial(0, tmp_path)
+    operations = cuts.pop()[2]
+    for seed in range(3 * (operations + 1)):
+        await ROWS["power"].trial(seed, tmp_path)
+    with pytest.raises(rows.Exhausted):
+        await ROWS["power"].trial(3 * (operations + 1), tmp_path)
+    assert sorted((at, unsynced.value) for at, unsynced, _ in cuts) == [
+        (at, unsynced) for at in range(operations + 1) for unsynced in range(3)
+    ]
+
+
+def test_what_never_arrives_and_was_not_declared_is_lost(tmp_path: Path) -> None:
+    with closing(Spool.open(":memory:", vehicle="v1", max_bytes=10**7, now_ms=NOW_MS)) as spool:
+        keys = [(spool.stream, seq) for seq in range(3)]
+        record = Record({key: seq for seq, key in enumerate(keys)}, set(keys))
+        cloud = FakeCloud()
+        cloud.lost = {spool.stream: RangeSet.of([2])}
+        cloud.batches = {keys[1]: _batch(keys[1], 7)}
+        result = judge(record, cloud, spool, recovery_s=0.0)
+    assert (result.lost, result.declared, result.wrong, result.is_good) == (1, 1, 1, False)
+
+
+def test_more_declared_than_the_bound_forced_is_not_good() -> None:
+    fair = Result(recorded=9, lost=0, told=0, declared=2, duplicated=0, wrong=0, recovery_s=0.0, forced=2)
+    assert fair.is_good
+    assert not replace(fair, declared=3).is_good
+
+
+def _batch(key: Key, number: float) -> Batch:
+    stream, seq = key
+    return Batch(vehicle="v1", stream=stream, seq=seq, t0=NOW_MS, signals={"N": Column(dt=[0], v=[number])})
