@@ -14,7 +14,6 @@ from cloud.errors import DatabaseError
 from cloud.fact_parts import counts_of
 from cloud.facts import Facts
 from cloud.latest import Position
-from cloud.ledger import StreamLedger
 from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS, Aside, part_by_time, without_spans
 from cloud.queries import load
 from cloud.spans import Span
@@ -37,6 +36,7 @@ from cloud.telemetry_rows import (
     unnumbered_records,
 )
 from wire.envelope import StreamClaim
+from wire.ledger import StreamLedger
 from wire.ranges import RangeSet
 
 TRANSACTION: Final[Mapping[str, Any]] = {"isolation": "read_committed"}

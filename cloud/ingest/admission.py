@@ -9,9 +9,9 @@ from typing import Any
 
 from cloud.errors import CloudError
 from cloud.ingest.reading import Taken
-from cloud.ledger import EMPTY_LEDGER, StreamLedger
 from wire.codec import CodecError, decode_batch
 from wire.envelope import Rejected, StreamClaim
+from wire.ledger import EMPTY_LEDGER, StreamLedger
 from wire.model import Batch
 from wire.names import STREAM_PATTERN
 from wire.ranges import RangeSet

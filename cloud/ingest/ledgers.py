@@ -9,9 +9,9 @@ import asyncpg
 import structlog
 
 from cloud.database import QUICK_S, UNAVAILABLE, Pool
-from cloud.ledger import StreamLedger
 from cloud.queries import load
 from cloud.together import Together
+from wire.ledger import StreamLedger
 from wire.ranges import RangeSet
 
 REST_S: Final = 0.5

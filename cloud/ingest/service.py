@@ -23,10 +23,10 @@ from cloud.ingest.reading import Reading, Taken
 from cloud.ingest.reply import reply_json
 from cloud.ingest.requests import read_request
 from cloud.ingest.retry import try_again
-from cloud.ledger import EMPTY_LEDGER, StreamLedger
 from cloud.problem import Problem
 from cloud.store import Store
 from wire.envelope import StreamClaim
+from wire.ledger import EMPTY_LEDGER, StreamLedger
 from wire.names import shard_of
 
 _NOTHING: Final[Mapping[str, StreamLedger]] = {}

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from cloud.ingest.admission import news
-from cloud.ledger import StreamLedger
 from cloud.shard_queue import QueueEntry, ShardQueue
 from edge.delivery import Delivery, Key, Outcome, StreamOnDisk
 from wire.envelope import BatchRef, Rejected, Reply, StreamClaim
+from wire.ledger import StreamLedger
 from wire.ranges import EMPTY, RangeSet
 
 VEHICLE = "truck-1"

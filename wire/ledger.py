@@ -1,6 +1,7 @@
 """The ledger's rules, pure: what is settled of a stream, which batches are new, what a declaration changes.
 
-The writer applies them under the row's lock; ingest answers vehicles with them.
+The writer applies them under the row's lock; ingest answers vehicles with them, and so does whatever stands in for a
+cloud.
 """
 
 from __future__ import annotations
