@@ -7,7 +7,7 @@ intake, what still waits in the pipeline, the spool, one last request.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import asdict
 from itertools import chain
@@ -46,9 +46,14 @@ async def run_agent(
     *,
     exit_when_settled: bool = False,
     manager: ServiceManager = NO_MANAGER,
+    plan: Plan | None = None,
+    make_outbox: Callable[[Spool], Outbox] = Outbox,
 ) -> None:
-    """Run until `stop` is set or, if asked to, until every replay has ended and all is settled."""
-    plan = plan_agent(config)
+    """Run until `stop` is set or, if asked to, until every replay has ended and all is settled.
+
+    Whoever wants to watch gives the settings' plan and an outbox of their own.
+    """
+    plan = plan or plan_agent(config)
     read_token(config)
     async with AsyncExitStack() as opened:
         for bus in plan.buses:
@@ -63,7 +68,7 @@ async def run_agent(
             now_ms=_wall_ms(),
         )
         opened.callback(spool.close)
-        outbox = Outbox(spool)
+        outbox = make_outbox(spool)
         uplink = Uplink(outbox, transport, token=lambda: read_token(config))
         status = StatusGatherer(plan, outbox, uplink)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))

@@ -76,6 +76,11 @@ class ReplayReader:
         self._log_channel = log_channel
         self._clock = clock or SystemClock()
         self._timeline = Timeline(longest_gap_s=_LONGEST_GAP_S)
+        self._skipped = 0
+
+    def skip(self, frames: int) -> None:
+        """Leave out so many frames of the first round, before it begins."""
+        self._skipped = frames
 
     async def __aenter__(self) -> Self:
         """Raises RecordingError or DriveError for what cannot be played."""
@@ -91,8 +96,10 @@ class ReplayReader:
         while is_first or self._loop:
             before = self.counts.frames
             self._timeline.begin(0 if is_first else self._timeline.last_ns + UNTIMED_STEP_NS)
+            frames = _of_channel(chain.from_iterable(self._parts), self._log_channel)
+            if is_first:
+                frames = islice(frames, self._skipped, None)
             is_first = False
-            frames = chain.from_iterable(self._parts)
             while chunk := await asyncio.to_thread(_take, frames):
                 async for batch in self._paced(chunk, pacer):
                     self.counts.frames += len(batch)
@@ -116,9 +123,7 @@ class ReplayReader:
     async def _paced(self, frames: Iterable[Frame], pacer: "_Pacer") -> AsyncIterator[list[Frame]]:
         """The frames in lists, each list when its last frame is due."""
         batch: list[Frame] = []
-        for t_ns, channel, arbitration_id, is_extended, data in frames:
-            if self._log_channel is not None and channel != self._log_channel:
-                continue
+        for t_ns, _, arbitration_id, is_extended, data in frames:
             due_ns = self._timeline.due_ns(t_ns)
             if len(batch) == _MOST_AT_ONCE or not pacer.is_due(due_ns):
                 if batch:
@@ -176,6 +181,21 @@ class _Pacer:
         to_unix_ns = self._clock.time_ns() - self._now_ns
         if abs(to_unix_ns - self._to_unix_ns) > _CLOCK_STEP_NS:  # less is the time between the two readings
             self._to_unix_ns = to_unix_ns
+
+
+def measure(paths: Sequence[Path], *, log_channel: str | None = None) -> tuple[int, float]:
+    """How many frames a replay of these files plays, and how many seconds it takes at speed 1."""
+    timeline = Timeline(longest_gap_s=_LONGEST_GAP_S)
+    timeline.begin(0)
+    count = 0
+    for frame in _of_channel(chain.from_iterable(_open(path, "") for path in paths), log_channel):
+        timeline.due_ns(frame.t_ns)
+        count += 1
+    return count, timeline.last_ns / 1e9
+
+
+def _of_channel(frames: Iterable[Frame], channel: str | None) -> Iterator[Frame]:
+    return iter(frames) if channel is None else (frame for frame in frames if frame.channel == channel)
 
 
 def _open(path: Path, channel: str) -> Iterable[Frame]:
