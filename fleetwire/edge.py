@@ -21,6 +21,7 @@ from edge.service_manager import ServiceManager
 from edge.status import AgentStatus
 from edge.status_socket import ask_status
 from fleetwire.edge_install import install, uninstall
+from fleetwire.edge_prove import prove
 from fleetwire.edge_status import render
 from fleetwire.plain_errors import errors_in_a_line
 
@@ -58,6 +59,7 @@ def edge() -> None:
 
 
 edge.add_command(install)
+edge.add_command(prove)
 edge.add_command(uninstall)
 
 
