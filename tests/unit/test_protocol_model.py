@@ -1,6 +1,6 @@
 """The protocol between spool, Redis and ledger, explored before any process is killed for real.
 
-The vehicle's half (`edge.delivery`), the queue (`cloud.shard_queue`) and the ledger (`cloud.ledger`) are the very state
+The vehicle's half (`edge.delivery`), the queue (`cloud.shard_queue`) and the ledger (`wire.ledger`) are the very state
 machines that the real programs use; only disk, network and database rows are modelled here. Hypothesis kills, wipes,
 reorders, duplicates, restores old images and backups, clones cards and wakes zombies, in any order.
 
