@@ -17,12 +17,12 @@ class Replaying:
         self._transport = transport
         self._dice = dice
 
-    async def send(self, body: bytes) -> Answer:
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
         at_once = self._dice.randint(1, TIMES - 1)
-        await asyncio.gather(*(self._transport.send(body) for _ in range(at_once)))
+        await asyncio.gather(*(self._transport.send(body, timeout_s=timeout_s) for _ in range(at_once)))
         for _ in range(TIMES - at_once - 1):
-            await self._transport.send(body)
-        return await self._transport.send(body)
+            await self._transport.send(body, timeout_s=timeout_s)
+        return await self._transport.send(body, timeout_s=timeout_s)
 
     async def send_catalog(self, name: str, body: bytes) -> Answer:
         return await self._transport.send_catalog(name, body)
@@ -36,14 +36,14 @@ class Shuffling:
         self._dice = dice
         self._known: list[bytes] = []
 
-    async def send(self, body: bytes) -> Answer:
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
         self._known = [*self._known[1 - REMEMBERED :], body]
         for old in self._dice.sample(self._known, k=min(2, len(self._known))):
             if old is not body:
-                await self._transport.send(old)
+                await self._transport.send(old, timeout_s=timeout_s)
         if self._dice.random() < 0.5:
             return Answer(problem="it will arrive later")
-        return await self._transport.send(body)
+        return await self._transport.send(body, timeout_s=timeout_s)
 
     async def send_catalog(self, name: str, body: bytes) -> Answer:
         return await self._transport.send_catalog(name, body)

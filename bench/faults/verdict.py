@@ -19,7 +19,8 @@ SELECT (SELECT count(*) FROM fixes WHERE vehicle_id = v.id)
 FROM vehicles v WHERE v.ident = $1
 """
 _LEDGER: Final = """
-SELECT l.received::text, l.dead::text, l.lost::text, l.next FROM ledger l JOIN vehicles v ON v.id = l.vehicle_id WHERE v.ident = $1
+SELECT l.received::text, l.dead::text, l.lost::text, l.next
+FROM ledger l JOIN vehicles v ON v.id = l.vehicle_id WHERE v.ident = $1
 """
 
 
