@@ -18,7 +18,7 @@ SECTOR_BYTES = 512
 _VFS_BYTES, _METHODS_BYTES = 168, 152
 _NAME, _OPEN, _DELETE = 24, 40, 48
 _METHOD_OFFSETS = {"write": 24, "truncate": 32, "sync": 40}
-_OPEN_TYPE = CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p, c_int, POINTER(c_int))
+_OPEN_TYPE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_int))  # SQLite keeps the name's address
 _DELETE_TYPE = CFUNCTYPE(c_int, c_void_p, c_char_p, c_int)
 _TYPES = {
     "write": CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64),
@@ -137,10 +137,10 @@ class _Shim:
         real_open = _OPEN_TYPE(_pointer(self.address + _OPEN))
         real_delete = _DELETE_TYPE(_pointer(self.address + _DELETE))
 
-        def open_file(_: int, name: bytes | None, file: int, flags: int, out: object) -> int:
+        def open_file(_: int, name: int | None, file: int, flags: int, out: object) -> int:
             result = real_open(original, name, file, flags, out)
             if result == 0 and name is not None:
-                self._names[file] = Path(name.decode()).name
+                self._names[file] = Path(ctypes.string_at(name).decode()).name
                 self._replace_methods(file)
             return result
 

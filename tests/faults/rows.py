@@ -21,7 +21,7 @@ from uuid import UUID
 
 import aiohttp
 
-from edge import spool as spool_module
+from edge import spool_contents
 from edge import spool_file
 from edge.delivery import CAUSE_EVICTED
 from edge.outbox import Outbox
@@ -260,12 +260,12 @@ async def _recorded_drive(dice: Random, folder: Path) -> tuple[Record, FakeCloud
 @contextmanager
 def _streams_of(dice: Random) -> Iterator[None]:
     """Streams are named by the dice, so that a drive writes the same bytes each time."""
-    usual = spool_module.new_stream
-    spool_module.new_stream = lambda now_ms: str(UUID(int=dice.getrandbits(128), version=4))
+    usual = spool_contents.new_stream
+    spool_contents.new_stream = lambda now_ms: str(UUID(int=dice.getrandbits(128), version=4))
     try:
         yield
     finally:
-        spool_module.new_stream = usual
+        spool_contents.new_stream = usual
 
 
 async def _damaged(
