@@ -21,8 +21,7 @@ from uuid import UUID
 
 import aiohttp
 
-from edge import spool_contents
-from edge import spool_file
+from edge import spool_contents, spool_file
 from edge.delivery import CAUSE_EVICTED
 from edge.outbox import Outbox
 from edge.spool import Spool
@@ -97,6 +96,7 @@ async def cut(
     known = Record(dict(record.drawn), {key for kind, key in notes if kind == "stored"}, record.evicted)
     before = FakeCloud()
     before.batches = {key: cloud.batches[key] for kind, key in notes if kind == "arrived"}
+    before.lost = dict(key for kind, key in notes if kind == "declared")
     return await recover(image / "spool.db", known, before, dice=dice, forced=None)
 
 
@@ -228,6 +228,8 @@ class _NotedCloud(FakeCloud):
         reply = super().reply(request)
         for key in self.batches.keys() - before:
             self.log.note(("arrived", key))
+        for stream, lost in self.lost.items():
+            self.log.note(("declared", (stream, lost)))
         return reply
 
 
