@@ -17,16 +17,21 @@ import structlog
 
 from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
 from edge.agent_status import StatusGatherer
+from edge.clock_trust import ClockTrust
+from edge.clock_watch import Clock, ClockWatch
 from edge.config import EdgeConfig
+from edge.frame import Frame
 from edge.gps import GpsReader
 from edge.health import HealthSignals
 from edge.health_watch import HealthWatch
+from edge.kernel_clock import KernelClock
 from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.progress import Progress
 from edge.service_manager import NO_MANAGER, ServiceManager
 from edge.spool import Spool
 from edge.status_socket import serve_status
+from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
 from edge.uplink_way import open_transport
 
@@ -48,6 +53,7 @@ async def run_agent(
     manager: ServiceManager = NO_MANAGER,
     plan: Plan | None = None,
     make_outbox: Callable[[Spool], Outbox] = Outbox,
+    clock: Clock | None = None,
 ) -> None:
     """Run until `stop` is set or, if asked to, until every replay has ended and all is settled.
 
@@ -55,6 +61,7 @@ async def run_agent(
     """
     plan = plan or plan_agent(config)
     read_token(config)
+    clock = clock or KernelClock()
     async with AsyncExitStack() as opened:
         for bus in plan.buses:
             await opened.enter_async_context(bus.source)
@@ -70,22 +77,32 @@ async def run_agent(
         opened.callback(spool.close)
         outbox = make_outbox(spool)
         uplink = Uplink(outbox, transport, token=lambda: read_token(config))
-        status = StatusGatherer(plan, outbox, uplink)
+        keeper = _keep_time(config, clock, spool)
+        status = StatusGatherer(plan, outbox, uplink, keeper)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
-        agent = Agent(plan, outbox, uplink, status)
+        watch = ClockWatch(clock, keeper, plan.pipeline, outbox, uplink.counts)
+        agent = Agent(plan, outbox, uplink, status, watch)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled, manager=manager)
+
+
+def _keep_time(config: EdgeConfig, clock: Clock, spool: Spool) -> Timekeeper:
+    """What an earlier run in this boot came to know holds, unless the settings believe the system clock always."""
+    known = None if config.clock_trust == "system" else spool.known_clock(clock.boot_id)
+    trust = ClockTrust(config.clock_trust, keeps_time=clock.keeps_time, known=known)
+    return Timekeeper(clock.boot_id, clock.read(), trust, deadline_s=config.clock.deadline_s)
 
 
 class Agent:
     """The running parts and their tasks."""
 
-    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink, status: StatusGatherer) -> None:
+    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink, status: StatusGatherer, clock: ClockWatch) -> None:
         self._plan = plan
         self._pipeline = plan.pipeline
         self._outbox = outbox
         self._uplink = uplink
         self._status = status
+        self._clock = clock
         self._outputs: asyncio.Queue[Output | None] = asyncio.Queue()  # bounded by the room
         self._unstored = 0
         self._room = asyncio.Semaphore(QUEUED_OUTPUTS)
@@ -112,6 +129,7 @@ class Agent:
             store = tasks.create_task(self._store(), name="store")
             uplink = tasks.create_task(self._uplink.run(), name="uplink")
             status = tasks.create_task(self._tell_status(), name="status")
+            clock = tasks.create_task(self._clock.run(), name="clock")
             watchdog = tasks.create_task(self._feed_watchdog(manager), name="watchdog")
             readers = [
                 tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
@@ -129,16 +147,17 @@ class Agent:
                 manager.tell("STOPPING=1")
             await _cancel(intake)
             for bus in self._plan.buses:
-                self._pipeline.take_frames(bus.decoder, await bus.source.rest(), time.time_ns(), bus.listener)
+                self._take_frames(bus, await bus.source.rest())
             for fix in self._plan.gps.rest() if self._plan.gps is not None else ():
-                self._pipeline.take_fix(fix)
-            self._pipeline.finish(wall_ms=_wall_ms())
+                self._pipeline.take_fix(self._clock.stamp_fix(fix))
+            self._pipeline.finish(wall_ms=self._clock.now_ms())
             await self._hand_over()
             self._outputs.put_nowait(None)
             await asyncio.wait([store])
+            await self._clock.settle()
             if exit_when_settled:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
-            await _cancel([uplink, status, watchdog])
+            await _cancel([uplink, status, clock, watchdog])
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REQUEST_S):
@@ -149,15 +168,19 @@ class Agent:
         async for frames in bus.source:
             if bus.poll is not None:
                 bus.poll.take(frames)
-            self._pipeline.take_frames(bus.decoder, frames, time.time_ns(), bus.listener)
+            self._take_frames(bus, frames)
             await self._hand_over()
             await asyncio.sleep(0)
         log.info("bus_ended", bus=bus.source.name, **asdict(bus.source.counts))
 
+    def _take_frames(self, bus: Bus, frames: Sequence[Frame]) -> None:
+        steady, now_ns = self._clock.stamp(frames)
+        self._pipeline.take_frames(bus.decoder, steady, now_ns, bus.listener)
+
     async def _read_gps(self, gps: GpsReader) -> None:
         async with aclosing(aiter(gps)) as fixes:
             async for fix in fixes:
-                self._pipeline.take_fix(fix)
+                self._pipeline.take_fix(self._clock.stamp_fix(fix))
                 await self._hand_over()
 
     async def _watch_health(self, signals: HealthSignals) -> None:
@@ -165,7 +188,7 @@ class Agent:
         watch = HealthWatch(signals, self._status, interval_s=config.health.interval_s, disk=config.spool.path.parent)
         async with aclosing(aiter(watch)) as looks:
             async for t_ms, indices, values in looks:
-                self._pipeline.take_values(t_ms, indices, values)
+                self._pipeline.take_values(self._clock.steady_ms(t_ms), indices, values)
                 await self._hand_over()
 
     def _note_repair(self) -> None:
@@ -175,16 +198,16 @@ class Agent:
         name = None if repair.set_aside is None else repair.set_aside.name
         log.error("spool_damaged", set_aside=name, saved=repair.saved, missing=repair.missing)
         data = {"set_aside": name, "saved": repair.saved, "missing": repair.missing}
-        self._pipeline.take_event(_wall_ms(), "spool_damaged", data)
+        self._pipeline.take_event(self._clock.now_ms(), "spool_damaged", data)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             for bus in self._plan.buses:
-                for event in bus.source.take_events():
-                    self._pipeline.take_event(*event)
+                for t_ms, kind, data in bus.source.take_events():
+                    self._pipeline.take_event(self._clock.steady_ms(t_ms), kind, data)
             self._note_repair()
-            self._pipeline.tick(wall_ms=_wall_ms(), monotonic_ms=time.monotonic_ns() // 1_000_000)
+            self._pipeline.tick(wall_ms=self._clock.now_ms(), monotonic_ms=time.monotonic_ns() // 1_000_000)
             await self._hand_over()
 
     async def _hand_over(self) -> None:

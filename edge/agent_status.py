@@ -8,7 +8,8 @@ from edge.agent_plan import Bus, Plan
 from edge.obd_poll import PollLoop
 from edge.outbox import Outbox
 from edge.spool import Spool
-from edge.status import AgentStatus, BusStatus, GpsStatus, PollStatus, SpoolStatus, UplinkStatus
+from edge.status import AgentStatus, BusStatus, ClockStatus, GpsStatus, PollStatus, SpoolStatus, UplinkStatus
+from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
 
 _DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite")
@@ -17,11 +18,12 @@ _DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite")
 class StatusGatherer:
     """Looks when it is asked. The spool is looked at between two writes."""
 
-    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink) -> None:
+    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink, keeper: Timekeeper) -> None:
         self._plan = plan
         self._outbox = outbox
         self._uplink = uplink
-        self._started_ms = _wall_ms()
+        self._keeper = keeper
+        self._started_ms = _monotonic_ms()
 
     async def gather(self) -> AgentStatus:
         """The state of now."""
@@ -30,12 +32,14 @@ class StatusGatherer:
         sampler = plan.pipeline.sampler
         buses = tuple(_bus(bus) for bus in plan.buses)
         config = plan.config
+        now_ms, monotonic_ms = _wall_ms(), _monotonic_ms()
         return AgentStatus(
             vehicle=config.vehicle,
             pid=os.getpid(),
-            started_ms=self._started_ms,
-            now_ms=_wall_ms(),
-            monotonic_ms=time.monotonic_ns() // 1_000_000,
+            started_ms=now_ms - (monotonic_ms - self._started_ms),
+            now_ms=now_ms,
+            monotonic_ms=monotonic_ms,
+            clock=self._clock_status(),
             buses=buses,
             gps=None
             if plan.gps is None or config.gps is None
@@ -60,6 +64,18 @@ class StatusGatherer:
             ),
             uplink=self._uplink_status(),
             lost={**outbox.counts.lost_by_cause, "dropped_frames": sum(bus.dropped for bus in buses)},
+        )
+
+    def _clock_status(self) -> ClockStatus:
+        keeper = self._keeper
+        return ClockStatus(
+            source=keeper.source,
+            waiting=self._outbox.withheld,
+            waits_s=keeper.waits_s,
+            steps=keeper.steps,
+            off_ms=keeper.off_ms,
+            gps_differs_ms=keeper.gps_differs_ms,
+            refused_dates=keeper.refused_dates,
         )
 
     def _uplink_status(self) -> UplinkStatus:
@@ -109,6 +125,10 @@ def _look(spool: Spool) -> tuple[int, int | None]:
         if owed := stream.held - stream.done:
             return spool.used_bytes, spool.begins_ms((stream.stream, owed.ranges[0][0]))
     return spool.used_bytes, None
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _wall_ms() -> int:

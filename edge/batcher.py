@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from edge.clock_label import ClockLabel
 from edge.fix import Fix
 from edge.sampler import Sample
 from wire.model import Batch, Column, Event, Fixes
@@ -37,12 +38,13 @@ class DraftColumn:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The content of a batch, before it has a stream and a sequence number."""
+    """The content of a batch, before it has a stream and a sequence number. Its times are as `clock` says, or true."""
 
     columns: Mapping[str, DraftColumn] = field(default_factory=dict)
     fixes: Sequence[Fix] = ()
     events: Sequence[Event] = ()
     catalog: str | None = None
+    clock: ClockLabel | None = None
 
     @property
     def priority(self) -> int:
@@ -60,14 +62,18 @@ class Draft:
         starts += [fix.t_ms for fix in self.fixes[:1] if fix.t_ms is not None]
         starts += [event.t for event in self.events[:1]]
         t0 = min(starts, default=0)
+        shift_ms = 0 if self.clock is None else self.clock.shift_ms
         return Batch(
             vehicle=vehicle,
             stream=stream,
             seq=seq,
-            t0=t0,
+            t0=t0 + shift_ms,
+            clock="trusted" if self.clock is None or self.clock.is_trusted else "untrusted",
             signals={name: _column(column, t0) for name, column in self.columns.items()},
             fixes=_fixes(self.fixes, t0) if self.fixes else None,
-            events=list(self.events),
+            events=[event.model_copy(update={"t": event.t + shift_ms}) for event in self.events]
+            if shift_ms
+            else list(self.events),
             catalog=self.catalog,
         )
 
@@ -77,6 +83,8 @@ class Batcher:
 
     def __init__(self, names: Sequence[str], *, max_age_ms: int, max_samples: int) -> None:
         self.catalog: str | None = None
+        self.clock: ClockLabel | None = None
+        """What the drafts' times are; to be changed between two drafts."""
         self._names = names
         self._max_age_ms = max_age_ms
         self._max_samples = max_samples
@@ -138,7 +146,9 @@ class Batcher:
         }
         fixes = sorted(self._fixes, key=_fix_time) if self._is_unsorted else self._fixes
         events = sorted(self._events, key=_event_time)
-        self._finished.append(Draft(columns=columns, fixes=fixes, events=events, catalog=self.catalog))
+        self._finished.append(
+            Draft(columns=columns, fixes=fixes, events=events, catalog=self.catalog, clock=self.clock)
+        )
         self._begin()
 
     @property

@@ -19,7 +19,7 @@ from edge.finding import Finding, note, ok, problem
 from edge.fix_signals import FixSignals
 from edge.frame_source import REPLAY, FrameSource, ReaderError
 from edge.gps import GpsReader
-from edge.kernel_clock import is_synchronised
+from edge.kernel_clock import KernelClock, is_synchronised
 from edge.open_bus import open_bus
 from edge.tls import tls_context
 from edge.uplink_way import open_transport
@@ -38,7 +38,12 @@ async def check_all(config: EdgeConfig, *, listen_s: float = LISTEN_S) -> AsyncI
     yield ok("settings", f"vehicle {config.vehicle}, {len(plan.buses)} buses with {signals:,} signals")
     for finding in await _listen(config, listen_s):
         yield finding
-    yield check_clock(datetime.now(UTC), synchronised=is_synchronised())
+    yield check_clock(
+        datetime.now(UTC),
+        synchronised=is_synchronised(),
+        trust=config.clock_trust,
+        keeps_time=KernelClock().keeps_time,
+    )
     for finding in await asyncio.to_thread(check_disk, config.spool.path, max_bytes=config.spool.max_bytes):
         yield finding
     for finding in await _check_uplink(config):

@@ -4,29 +4,34 @@ import os
 import shutil
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+from edge.clock_trust import Trust
 from edge.finding import Finding, note, ok, problem
+from edge.plausible_time import is_plausible
 
-OLDEST: Final = datetime(2025, 1, 1, tzinfo=UTC)
-NEWEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 SLOW_SYNC_MS: Final = 200.0
 _TRIALS: Final = 5
 _BLOCK: Final = bytes(4096)
 
 
-def check_clock(now: datetime, *, synchronised: bool | None) -> Finding:
-    """A clock that is wrong puts everything into the wrong place in history. Pure."""
+def check_clock(now: datetime, *, synchronised: bool | None, trust: Trust, keeps_time: bool) -> Finding:
+    """A clock that is wrong puts everything into the wrong place in history. Pure; see `edge.clock_trust`."""
     said = f"{now:%Y-%m-%d %H:%M:%S} UTC"
-    if not OLDEST <= now < NEWEST:
+    if not is_plausible(round(now.timestamp() * 1000)):
         return problem("clock", f"{said} cannot be", "set it: chrony or systemd-timesyncd, a GPS receiver, or an RTC")
-    if synchronised is False:
-        advice = "systemd-timesyncd or chrony keeps it right: timedatectl set-ntp true"
+    if synchronised:
+        return ok("clock", f"{said}, synchronised")
+    if trust == "system" or (trust == "auto" and synchronised is None):
+        return ok("clock", f"{said}, believed as it is")
+    advice = "systemd-timesyncd or chrony keeps it right: timedatectl set-ntp true"
+    if trust == "auto" and keeps_time:
         return note("clock", f"{said}, and nothing keeps it right", advice)
-    return ok("clock", said + ("" if synchronised is None else ", synchronised"))
+    waits = "batches wait until NTP or a GPS receiver has told the time, see [clock]"
+    return note("clock", f"{said}, and nothing says that it is right: {waits}", advice)
 
 
 def check_disk(spool: Path, *, max_bytes: int) -> list[Finding]:

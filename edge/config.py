@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from edge.clock_trust import Trust
 from edge.errors import ConfigError
 from edge.frame_source import REPLAY
 from edge.obd_frames import Width
@@ -194,6 +195,13 @@ class BatchSettings(_Section):
     max_samples: int = Field(default=5_000, gt=0)
 
 
+class ClockSettings(_Section):
+    """Who is believed about the time, and how long, online, it is waited for them."""
+
+    trust: Trust | None = None  # None: "system" where a recording is replayed, else "auto"
+    deadline_s: float = Field(default=600.0, ge=0, allow_inf_nan=False)
+
+
 class SpoolSettings(_Section):
     """Where everything stays until the cloud has committed it."""
 
@@ -242,9 +250,16 @@ class EdgeConfig(_Section):
     gps: GpsSettings | None = None
     sampling: SamplingSettings = SamplingSettings()
     batch: BatchSettings = BatchSettings()
+    clock: ClockSettings = ClockSettings()
     spool: SpoolSettings = SpoolSettings()
     health: HealthSettings = HealthSettings(interval_s=0)  # a file without the section gets what its databases name
     uplink: UplinkSettings
+
+    @property
+    def clock_trust(self) -> Trust:
+        """Who is believed about the time."""
+        is_replay = any(bus.interface == REPLAY for bus in self.can)
+        return self.clock.trust or ("system" if is_replay else "auto")
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
@@ -315,6 +330,7 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sampling",): SamplingSettings,
     ("sampling", "rule"): SamplingRuleSettings,
     ("batch",): BatchSettings,
+    ("clock",): ClockSettings,
     ("spool",): SpoolSettings,
     ("health",): HealthSettings,
     ("uplink",): UplinkSettings,

@@ -50,7 +50,8 @@ class StreamOnDisk:
     """What the spool holds of a stream when it is opened.
 
     `next` is the sequence number to be drawn next; `held` is on disk, `done` the part of it that was settled;
-    `evicted` left the disk to make room; `lost` was declared, by cause; `urgent` are the batches that go first.
+    `evicted` left the disk to make room; `lost` was declared, by cause; `urgent` are the batches that go first, and
+    `withheld` are those that are not frozen yet: not to be sent before they are `released`.
     """
 
     stream: str
@@ -60,6 +61,7 @@ class StreamOnDisk:
     evicted: RangeSet = EMPTY
     lost: Mapping[str, RangeSet] = field(default_factory=dict)
     urgent: RangeSet = EMPTY
+    withheld: RangeSet = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class _Stream:
     evicted: RangeSet
     lost: dict[str, RangeSet]
     urgent: RangeSet
+    withheld: RangeSet = EMPTY
+    """Not frozen yet."""
     doubted: RangeSet = EMPTY
     """Was done in an earlier epoch, and the cloud was not yet asked again: not to be sent before it was."""
     sent: dict[int, _Sent] = field(default_factory=dict)
@@ -172,13 +176,13 @@ class _Stream:
 
     def _derive(self) -> None:
         """Once for each change: ranges never change in place, so the same ones give the same."""
-        state = (self.next, self.known, self.held, self.done, self.settled, self.evicted, self.doubted)
+        state = (self.next, self.known, self.held, self.done, self.settled, self.evicted, self.doubted, self.withheld)
         parts = (*state, *self.lost.values())
         if parts == self._derived_from:
             return
         self._derived_from = parts
         lost = self.all_lost
-        self._pending = self.held - self.settled - self.done - self.doubted - lost
+        self._pending = self.held - self.settled - self.done - self.doubted - self.withheld - lost
         if self.known:
             self._owed = not self.is_settled
         else:
@@ -202,6 +206,7 @@ class Delivery:
                 evicted=on_disk.evicted,
                 lost=dict(on_disk.lost),
                 urgent=on_disk.urgent,
+                withheld=on_disk.withheld,
             )
             for on_disk in sorted(streams, key=lambda on_disk: on_disk.stream)
         }
@@ -217,7 +222,12 @@ class Delivery:
     @property
     def unsettled(self) -> int:
         """How many batches on disk are not settled yet."""
-        return sum(len(stream.pending) for stream in self._streams.values())
+        return sum(len(stream.pending) for stream in self._streams.values()) + self.withheld
+
+    @property
+    def withheld(self) -> int:
+        """How many of them are not to be sent yet."""
+        return sum(len(stream.withheld & stream.held) for stream in self._streams.values())
 
     @property
     def owes_nothing(self) -> bool:
@@ -229,13 +239,20 @@ class Delivery:
         self._current = stream
         self._streams.setdefault(stream, _Stream(0, EMPTY, EMPTY, EMPTY, EMPTY, {}, EMPTY))
 
-    def stored(self, stream: str, seq: int, *, urgent: bool = False) -> None:
+    def stored(self, stream: str, seq: int, *, urgent: bool = False, withheld: bool = False) -> None:
         """Batch `seq` is durable on disk. Sequence numbers come without gaps."""
         state = self._streams[stream]
+        if withheld:
+            state.withheld = state.withheld | RangeSet([(seq, seq)])
         if urgent:
             state.urgent = state.urgent | RangeSet([(seq, seq)])
         state.held = state.held | RangeSet([(seq, seq)])
         state.next = max(state.next, seq + 1)
+
+    def released(self, stream: str, seqs: RangeSet) -> None:
+        """`seqs` were withheld, are frozen now, and may be sent."""
+        if (state := self._streams.get(stream)) is not None:
+            state.withheld = state.withheld - seqs
 
     def evicted(self, stream: str, seqs: RangeSet) -> RangeSet:
         """`seqs` left the disk to make room. What of it was not settled is lost now, and is returned."""

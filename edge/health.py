@@ -33,6 +33,9 @@ _UNITS: Final[Mapping[str, str | None]] = {
     "WifiSignal": "dBm",
     "Uptime": "s",
     "ClockSynchronised": None,
+    "ClockTrusted": None,
+    "ClockSteps": None,
+    "ClockWaiting": None,
     "SpoolBatches": None,
     "SpoolBytes": "MB",
     "SpoolFill": "%",
@@ -57,7 +60,7 @@ _OF_BUS: Final[Mapping[str, str | None]] = {
     "UnknownFrames": None,
     "Restarts": None,
 }
-_FLAGS: Final = frozenset({"Undervoltage", "Throttled", "ClockSynchronised", "UplinkUp"})
+_FLAGS: Final = frozenset({"Undervoltage", "Throttled", "ClockSynchronised", "ClockTrusted", "UplinkUp"})
 _MB: Final = 1e6
 
 
@@ -114,6 +117,9 @@ def agent_values(before: AgentStatus, after: AgentStatus) -> dict[str, float]:
     """By signal."""
     spool, uplink = after.spool, after.uplink
     values: dict[str, float] = {
+        "ClockTrusted": after.clock.source is not None,
+        "ClockSteps": after.clock.steps,
+        "ClockWaiting": after.clock.waiting,
         "SpoolBatches": spool.batches,
         "SpoolBytes": spool.bytes / _MB,
         "SpoolFill": 100 * spool.bytes / spool.max_bytes,

@@ -8,13 +8,14 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, ParamSpec, TypeVar
 
 import zstandard
 
 from edge.batcher import Draft
+from edge.clock_trust import KnownTime
 from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Delivery, Plan
 from edge.spool import Loaded, Spool, Stored
 from edge.spool_file import SpoolDamagedError
@@ -71,6 +72,11 @@ class Outbox:
         return self._delivery.unsettled
 
     @property
+    def withheld(self) -> int:
+        """How many of them wait for the truth about the clock."""
+        return self._delivery.withheld
+
+    @property
     def owes_nothing(self) -> bool:
         """Whether everything that was ever stored is settled, as far as is known here."""
         return self._delivery.owes_nothing
@@ -95,6 +101,22 @@ class Outbox:
         await self._on_disk(self._stored, self._spool.put, drafts)
         self.counts.samples += sum(draft.sample_count for draft in drafts)
         self.counts.fixes += sum(len(draft.fixes) for draft in drafts)
+
+    async def relabel(self, boot_id: str, known: KnownTime) -> int:
+        """Give all that waits of that boot its true times; returns how many batches there were."""
+        count = 0
+        while released := await self._on_disk(self._released, self._spool.relabel, boot_id, known):
+            count += _count(released.values())
+        return count
+
+    async def stop_waiting(self, *, but_of_boot: str | None = None) -> int:
+        """Let what waits go as it is, flagged, but for what was recorded in one boot; returns how many there were."""
+        released = await self._on_disk(self._released, self._spool.stop_waiting, but_of_boot=but_of_boot)
+        return _count(released.values())
+
+    async def keep_clock(self, boot_id: str, known: KnownTime) -> None:
+        """Remember what is known of the time in that boot."""
+        await self._on_disk(_nothing, self._spool.keep_clock, boot_id, known)
 
     async def prepare(self, now_s: float, *, most_batches: int, most_bytes: int) -> Shipment:
         """The next request: what is due, as far as it fits, and a claim for every stream that is not settled."""
@@ -135,12 +157,19 @@ class Outbox:
     def _stored(self, stored: Stored) -> None:
         self.counts.stored += len(stored.seqs)
         for seq in stored.seqs:
-            self._delivery.stored(stored.stream, seq, urgent=seq in stored.urgent)
+            urgent, withheld = seq in stored.urgent, seq in stored.withheld
+            self._delivery.stored(stored.stream, seq, urgent=urgent, withheld=withheld)
         for stream, seqs in stored.evicted.items():
             self.counts.evicted += len(seqs)
             self._count_loss(CAUSE_EVICTED, len(self._delivery.evicted(stream, seqs)))
         self.arrived.set()
         self._note_settled()
+
+    def _released(self, released: Mapping[str, RangeSet]) -> None:
+        for stream, seqs in released.items():
+            self._delivery.released(stream, seqs)
+        if released:
+            self.arrived.set()
 
     def _loaded(self, result: tuple[Loaded, bytes]) -> None:
         for stream, seq in result[0].damaged:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import JsonValue
 
 from edge.batcher import Batcher, Draft
+from edge.clock_label import ClockLabel
 from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo
 from edge.fix import Fix
@@ -111,6 +112,12 @@ class Pipeline:
     def take_event(self, t_ms: int, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Keep something that happened."""
         self._batcher.add_event(t_ms, kind, data)
+
+    def set_clock(self, label: ClockLabel) -> None:
+        """What the times are from now on; no batch mixes two labels."""
+        if label != self._batcher.clock:
+            self._batcher.close()
+            self._batcher.clock = label
 
     def tick(self, *, wall_ms: int, monotonic_ms: int) -> None:
         """What is due by the passing of time: changes that waited, batches that are old enough."""

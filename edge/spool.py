@@ -1,6 +1,7 @@
 """The vehicle's disk: every batch until the cloud has committed it, and after that for as long as there is room.
 
-`put` returns when the batches are durable; what it stored is encoded and compressed once and never changes. Every
+`put` returns when the batches are durable; what it stored is encoded and compressed once and never changes, unless it
+waits for the truth about the clock: then `relabel` or `stop_waiting` freezes it, before it is sent. Every
 opening draws a new stream, so that neither a restored image nor a row that the flash forgot can put new content under a
 used sequence number. The file stays within `max_bytes`, and does not grow while less than `min_free_bytes` are free on
 its disk: batches that are done go first, then the oldest of the lowest priority, and those are declared lost.
@@ -21,6 +22,8 @@ from typing import Final, Self, TypeVar
 import zstandard
 
 from edge.batcher import Draft
+from edge.clock_label import rounded_ms
+from edge.clock_trust import KnownTime
 from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Key, Outcome, StreamOnDisk
 from edge.reserve import Reserve
 from edge.salvage import PAGE_BYTES, unpack
@@ -28,10 +31,13 @@ from edge.spool_contents import BatchRow, Contents
 from edge.spool_file import IN_MEMORY, DiskFullError, SpoolDamagedError, SpoolFile, set_aside
 from edge.spool_repair import Repair, remove_saved, repair
 from edge.spool_room import Room
-from wire.codec import decode_batch, encode_batch
+from wire.codec import decode_batch, encode_batch, relabel_batch
 from wire.ranges import EMPTY, RangeSet
 
 COMPRESSION_LEVEL: Final = 3
+RELABEL_AT_ONCE: Final = 16
+"""A small computer needs some 10 ms for each, and nothing is stored meanwhile."""
+
 
 _ROW_BYTES: Final = 200
 """What a row takes beside its payload, generously."""
@@ -47,6 +53,8 @@ class Stored:
     seqs: Sequence[int]
     evicted: Mapping[str, RangeSet]
     urgent: RangeSet = EMPTY
+    withheld: RangeSet = EMPTY
+    """Waits for the truth about the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,16 @@ class Spool:
     def on_disk(self) -> list[StreamOnDisk]:
         """What is held of each stream, for `edge.delivery`."""
         return [
-            StreamOnDisk(name, state.next, state.held, state.done, state.evicted, dict(state.lost), state.urgent)
+            StreamOnDisk(
+                name,
+                state.next,
+                state.held,
+                state.done,
+                state.evicted,
+                dict(state.lost),
+                state.urgent,
+                self._contents.clock.waiting(name) & state.held,
+            )
             for name, state in self._contents.streams.items()
         ]
 
@@ -166,14 +183,42 @@ class Spool:
         first = self._contents.present_stream.next
         seqs = range(first, first + len(drafts))
         rows = [self._row(draft, seq) for draft, seq in zip(drafts, seqs, strict=True)]
-        urgent = EMPTY
+        labels = [draft.clock for draft in drafts]
+        urgent = withheld = EMPTY
         self._room.keep_reserve()
         try:
-            self._write(lambda: self._contents.store(rows), room=sum(_room(row) for row in rows))
+            self._write(lambda: self._contents.store(rows, labels), room=sum(_room(row) for row in rows))
             urgent = self._contents.present_stream.urgent & RangeSet.of(seqs)
+            withheld = self._contents.clock.waiting(self.stream) & RangeSet.of(seqs)
         except DiskFullError:
             self._skip(RangeSet.of(seqs))
-        return Stored(self.stream, seqs, self._room.take_evicted(), urgent)
+        return Stored(self.stream, seqs, self._room.take_evicted(), urgent, withheld)
+
+    def relabel(self, boot_id: str, known: KnownTime) -> Mapping[str, RangeSet]:
+        """Give some of what waits of that boot its true times. It is frozen on return, and is returned by stream.
+
+        To be called until nothing is returned: then nothing of that boot waits, or the disk is full.
+        """
+        taken: Mapping[str, RangeSet] = {}
+        with suppress(DiskFullError):
+            taken = self._write(lambda: self._relabel(boot_id, known), room=0)
+        return taken
+
+    def stop_waiting(self, *, but_of_boot: str | None = None) -> Mapping[str, RangeSet]:
+        """Freeze what waits as it is, flagged, but for what was recorded in one boot; returned by stream."""
+        taken: Mapping[str, RangeSet] = {}
+        with suppress(DiskFullError):
+            taken = self._write(lambda: self._contents.clock.take_all(lambda row: row.boot_id != but_of_boot), room=0)
+        return taken
+
+    def keep_clock(self, boot_id: str, known: KnownTime) -> None:
+        """Remember what is known of the time in that boot, for the agent's next start in it."""
+        with suppress(DiskFullError):
+            self._write(lambda: self._contents.clock.remember(boot_id, known), room=0)
+
+    def known_clock(self, boot_id: str) -> KnownTime | None:
+        """What is known of the time in that boot."""
+        return self._contents.clock.remembered(boot_id)
 
     def load(self, keys: Iterable[Key], *, max_bytes: int) -> Loaded:
         """Read batches until their JSON reaches `max_bytes`, but at least one; what left the disk is skipped."""
@@ -198,8 +243,7 @@ class Spool:
 
     def begins_ms(self, key: Key) -> int | None:
         """When a batch begins (Unix ms); None for what is not held or cannot be read."""
-        stored = self._file.value("SELECT payload FROM batches WHERE stream = ? AND seq = ?", key)
-        payload = None if stored is None else unpack(stored, *key)
+        payload = self._payload(key)
         return None if payload is None else decode_batch(payload).t0
 
     def write_down(self, outcome: Outcome, epoch: str | None) -> None:
@@ -340,11 +384,28 @@ class Spool:
 
     def _row(self, draft: Draft, seq: int) -> BatchRow:
         batch = draft.to_batch(vehicle=self._vehicle, stream=self.stream, seq=seq)
-        compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
-        payload = compressor.compress(encode_batch(batch))
+        payload = _compress(encode_batch(batch))
         return BatchRow(
             self.stream, seq, draft.sample_count, len(draft.fixes), len(draft.events), payload, draft.priority
         )
+
+    def _relabel(self, boot_id: str, known: KnownTime) -> Mapping[str, RangeSet]:
+        row = self._contents.clock.first_of(boot_id)
+        if row is None:
+            return {}
+        shift_ms = rounded_ms(known.offset_ns - row.offset_ns)
+        seqs = self._contents.clock.take(row, RELABEL_AT_ONCE)
+        for seq in (seqs & self._contents.streams[row.stream].held).numbers():
+            payload = self._payload((row.stream, seq))
+            if payload is not None:  # else it is found to be damaged when it is to be sent
+                fresh = _compress(relabel_batch(payload, shift_ms=shift_ms))
+                self._contents.replace(row.stream, seq, fresh)
+        return {row.stream: seqs}
+
+    def _payload(self, key: Key) -> bytes | None:
+        """The JSON of a batch; None for what is not held or cannot be read."""
+        stored = self._file.value("SELECT payload FROM batches WHERE stream = ? AND seq = ?", key)
+        return None if stored is None else unpack(stored, *key)
 
     def _drop_damaged(self, keys: Sequence[Key]) -> None:
         def drop() -> None:
@@ -353,6 +414,10 @@ class Spool:
 
         with suppress(DiskFullError):  # it will be found again
             self._write(drop, room=0)
+
+
+def _compress(payload: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True).compress(payload)
 
 
 def _room(row: BatchRow) -> int:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from edge.clock_label import ClockLabel
 from edge.errors import SpoolError
+from edge.spool_clock import SpoolClock
 from edge.spool_file import SpoolDamagedError, SpoolFile
 from edge.spool_rows import LostRow, StreamRow, read_lost_row, read_stream_row
 from wire.ranges import EMPTY, RangeSet
@@ -84,6 +86,7 @@ class Contents:
         self.present = ""
         """The stream that this opening draws from."""
         self.streams: dict[str, HeldStream] = {}
+        self.clock = SpoolClock(file)
 
     @property
     def present_stream(self) -> HeldStream:
@@ -111,6 +114,7 @@ class Contents:
 
         Raises SpoolDamagedError.
         """
+        self.clock.read()
         self.streams = {}
         for columns in self.file.rows("SELECT * FROM streams ORDER BY stream"):
             row = read_stream_row(columns)
@@ -146,8 +150,8 @@ class Contents:
             self.streams[self.present] = HeldStream()
             self.write_stream(self.present)
 
-    def store(self, rows: Sequence[BatchRow]) -> None:
-        """Batches of the present stream, with the numbers that come next."""
+    def store(self, rows: Sequence[BatchRow], labels: Sequence[ClockLabel | None]) -> None:
+        """Batches of the present stream, with the numbers that come next and the clocks they were recorded with."""
         self.file.execute_many(f"INSERT {_INSERT}", (row.columns() for row in rows))
         state = self.present_stream
         state.next += len(rows)
@@ -155,7 +159,14 @@ class Contents:
         for row in rows:
             if row.priority:
                 state.priorities[row.priority] = state.priorities.get(row.priority, EMPTY) | RangeSet.of([row.seq])
+        for row, label in zip(rows, labels, strict=True):
+            if label is not None and label.waits:
+                self.clock.add(row.stream, row.seq, label)
         self.write_stream(self.present)
+
+    def replace(self, name: str, seq: int, payload: bytes) -> None:
+        """Another payload for a batch that waited for the clock."""
+        self.file.execute("UPDATE batches SET payload = ? WHERE stream = ? AND seq = ?", (payload, name, seq))
 
     def restore(self, row: BatchRow) -> None:
         """A batch that was saved from a damaged file; to be mirrored by `read`."""
@@ -214,6 +225,7 @@ class Contents:
 
     def forget(self, name: str) -> None:
         """A stream of which nothing is held and nothing is owed."""
+        self.clock.take_all(lambda row: row.stream == name)
         del self.streams[name]
         for table in ("streams", "losses"):
             self.file.execute(f"DELETE FROM {table} WHERE stream = ?", (name,))

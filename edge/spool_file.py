@@ -18,7 +18,7 @@ from edge.salvage import committed_frames
 from edge.spool_rows import LostRow, StreamRow, text_ranges
 
 IN_MEMORY: Final = ":memory:"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 WAL_BYTES: Final = 1_048_576
 """The write-ahead log lies beside the file; it is folded into it, and cut back, at about this size."""
 
@@ -31,8 +31,12 @@ _FAULTS: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
 """The second where SQLite quotes damaged text in its complaint."""
 
 _UNREADABLE: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
-_SMALL_TABLES: Final = ("meta", "streams", "losses", "quarantine", "catalogs")
-_SCHEMA: Final = """
+_SMALL_TABLES: Final = ("meta", "streams", "losses", "quarantine", "catalogs", "waiting")
+_WAITING: Final = """
+CREATE TABLE waiting (stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, boot TEXT NOT NULL,
+    offset_ns INTEGER NOT NULL, crc INTEGER, PRIMARY KEY (stream, first)) WITHOUT ROWID;
+"""
+_SCHEMA: Final = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE streams (stream TEXT PRIMARY KEY, next INTEGER NOT NULL, done TEXT NOT NULL, evicted TEXT NOT NULL,
     crc INTEGER) WITHOUT ROWID;
@@ -46,7 +50,7 @@ CREATE TABLE losses (stream TEXT NOT NULL, cause TEXT NOT NULL, seqs TEXT NOT NU
 CREATE TABLE quarantine (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL, problem TEXT NOT NULL,
     payload BLOB NOT NULL);
 CREATE TABLE catalogs (hash TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-"""
+{_WAITING}"""
 _FROM_1_TO_2: Final = """
 ALTER TABLE batches ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX urgent ON batches (stream, seq) WHERE priority > 0;
@@ -200,7 +204,8 @@ def _text(content: bytes) -> str:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
-    for statement in (_FROM_1_TO_2 if version else _SCHEMA).split(";"):
+    steps = {0: _SCHEMA, 1: _FROM_1_TO_2 + _WAITING, 2: _WAITING}
+    for statement in steps[version].split(";"):
         connection.execute(statement)
     for stream, following, done, evicted, _ in connection.execute("SELECT * FROM streams").fetchall():
         row = StreamRow(stream, following, text_ranges(done), text_ranges(evicted))

@@ -39,6 +39,32 @@ class LostRow:
         return _sealed(self.stream, self.cause, _text(self.seqs))
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingRow:
+    """Batches of a stream, `first` to `last`, that wait for the truth about the clock.
+
+    They were recorded in boot `boot_id` while the system clock was `offset_ns` ahead of boot time.
+    """
+
+    stream: str
+    first: int
+    last: int
+    boot_id: str
+    offset_ns: int
+
+    def columns(self) -> tuple[object, ...]:
+        """As it is stored."""
+        return _sealed(self.stream, self.first, self.last, self.boot_id, self.offset_ns)
+
+    def is_continued_by(self, other: "WaitingRow") -> bool:
+        """Whether one row says both."""
+        return other.first == self.last + 1 and (other.stream, other.boot_id, other.offset_ns) == (
+            self.stream,
+            self.boot_id,
+            self.offset_ns,
+        )
+
+
 def read_stream_row(columns: Sequence[object]) -> StreamRow | None:
     """None if it is not what was stored."""
     match columns:
@@ -52,6 +78,14 @@ def read_lost_row(columns: Sequence[object]) -> LostRow | None:
     match columns:
         case [str(stream), str(cause), str(seqs), crc] if _is_whole(columns[:-1], crc):
             return LostRow(stream, cause, text_ranges(seqs))
+    return None
+
+
+def read_waiting_row(columns: Sequence[object]) -> WaitingRow | None:
+    """None if it is not what was stored."""
+    match columns:
+        case [str(stream), int(first), int(last), str(boot), int(offset), crc] if _is_whole(columns[:-1], crc):
+            return WaitingRow(stream, first, last, boot, offset)
     return None
 
 

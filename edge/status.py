@@ -38,6 +38,21 @@ class GpsStatus(_Shape):
     last_error: str | None
 
 
+class ClockStatus(_Shape):
+    """`source` is who told the time, None while it is not known. Then `waiting` batches are kept back, for `waits_s`
+    more of being online; None is no longer. `steps` of the system clock since the start; `off_ms` is how far that is
+    ahead of the time that is known, and `gps_differs_ms` how far GPS is.
+    """
+
+    source: str | None
+    waiting: int
+    waits_s: float | None
+    steps: int
+    off_ms: int | None
+    gps_differs_ms: int | None
+    refused_dates: int
+
+
 class SpoolStatus(_Shape):
     """`batches` are not settled yet; the oldest of them begins at `oldest_ms` (Unix ms)."""
 
@@ -72,6 +87,7 @@ class AgentStatus(_Shape):
     started_ms: int
     now_ms: int
     monotonic_ms: int
+    clock: ClockStatus
     buses: tuple[BusStatus, ...]
     gps: GpsStatus | None
     fixes: int

@@ -1,8 +1,9 @@
 """A running agent's status as lines to read."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
-from edge.status import AgentStatus, PollStatus, SpoolStatus, UplinkStatus, frame_rates
+from edge.status import AgentStatus, ClockStatus, PollStatus, SpoolStatus, UplinkStatus, frame_rates
 
 
 def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
@@ -20,6 +21,7 @@ def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
     if after.gps is not None and after.gps.failures:
         fixes += f", {after.gps.failures} failures of {after.gps.device}, last: {after.gps.last_error}"
     yield f"gps: {fixes}"
+    yield f"clock: {_clock(after.clock)}"
     dropped = ", ".join(f"{count:,} {cause}" for cause, count in after.samples_dropped.items() if count)
     yield f"samples: {after.samples_kept:,} of {after.samples_seen:,} kept{f' ({dropped})' if dropped else ''}"
     yield f"spool: {_spool(after.spool, after.now_ms)}"
@@ -36,6 +38,37 @@ def _poll(poll: PollStatus) -> str:
 def _bus_counts(dropped: int, errors: int, faults: Mapping[str, int]) -> dict[str, int]:
     counts = {"dropped": dropped, "error frames": errors, **faults}
     return {name.replace("_", " "): count for name, count in counts.items() if count}
+
+
+_TOLD_BY: Final = {
+    "ntp": "told by NTP",
+    "gps": "told by GPS",
+    "battery": "the computer's own, which nothing has confirmed",
+    "system": "the system clock's, as the settings ask for",
+}
+_WORTH_SAYING_MS: Final = 1000
+
+
+def _clock(clock: ClockStatus) -> str:
+    if clock.source is not None:
+        parts = [_TOLD_BY[clock.source]]
+    elif clock.waits_s is not None:
+        parts = [f"NOT KNOWN: {clock.waiting:,} batches wait for NTP or GPS, {_span(clock.waits_s)} more when online"]
+    else:
+        parts = ["NOT KNOWN: what is recorded is sent as untrusted; let NTP or a GPS receiver tell the time"]
+    if clock.steps:
+        parts.append(f"stepped {clock.steps} times")
+    if clock.off_ms is not None and abs(clock.off_ms) >= _WORTH_SAYING_MS:
+        parts.append(f"the system clock is {_ahead(clock.off_ms)}")
+    if clock.gps_differs_ms is not None and abs(clock.gps_differs_ms) >= 2 * _WORTH_SAYING_MS:
+        parts.append(f"the GPS receiver is {_ahead(clock.gps_differs_ms)}")
+    if clock.refused_dates:
+        parts.append(f"the GPS receiver gave {clock.refused_dates:,} dates that cannot be")
+    return ", ".join(parts)
+
+
+def _ahead(ms: int) -> str:
+    return f"{_span(abs(ms) / 1000)} {'ahead' if ms > 0 else 'behind'}"
 
 
 def _spool(spool: SpoolStatus, now_ms: int) -> str:

@@ -102,6 +102,7 @@ def agent_config(show: Show, *, ingest: str, token_file: Path, spool: Path, gps_
     elif show.gps_signals:
         pairs = ", ".join(f"{key} = {_toml(name)}" for key, name in show.gps_signals.items())
         lines += ["[gps]", f"can = {{ {pairs} }}", ""]
+    lines += ["[clock]", 'trust = "system"', ""]  # the GPS port plays what was true once
     lines += ["[spool]", f"path = {_toml(str(spool))}", ""]
     lines += ["[uplink]", f"url = {_toml(ingest)}", f"token_file = {_toml(str(token_file))}"]
     return "\n".join(lines) + "\n"

@@ -72,7 +72,17 @@ def encode_batch(batch: Batch, *, dense: bool = True) -> bytes:
     """Write a batch as JSON, in the dense form unless told otherwise."""
     if not dense:
         return batch.model_dump_json(exclude_none=True).encode()
-    return json.dumps(_condense(batch), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _dump(_condense(batch))
+
+
+def relabel_batch(payload: bytes, *, shift_ms: int) -> bytes:
+    """A batch of an untrusted clock, in either form, once it is known by how much its times were wrong."""
+    value = json.loads(payload)
+    value["t0"] += shift_ms
+    value["clock"] = "relabelled"
+    for event in value.get("events", ()):
+        event["t"] += shift_ms
+    return _dump(value)
 
 
 def describe(error: ValidationError) -> str:
@@ -82,6 +92,10 @@ def describe(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {message}{more}" if place else f"{message}{more}"
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _count(value: dict[str, Any]) -> int:

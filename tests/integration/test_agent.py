@@ -149,7 +149,8 @@ async def test_kill_at_any_moment_loses_nothing_that_was_stored(cloud: FakeCloud
     for (stream, _), batch in sorted(cloud.batches.items()):
         runs[stream] += batch.signals["Engine.Count"].v
     assert len(runs) == 4
-    assert all(run == [float(number % FRAMES) for number in range(len(run))] for run in runs.values())
+    for run in runs.values():
+        assert run == [float(number % FRAMES) for number in range(len(run))]
 
 
 async def test_damaged_spool_is_saved_and_told(cloud: FakeCloud, url: str, home: Path) -> None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from edge.check import check_all
 from edge.check_system import check_clock, check_disk
 from edge.check_uplink import check_uplink
+from edge.clock_trust import Trust
 from edge.config import load_edge_config
 from edge.finding import Finding
 from fleetwire.edge import edge
@@ -170,10 +171,25 @@ async def test_uplink_is_judged_by_what_it_answers(url: str) -> None:
     assert "behind the cloud's" in skewed.found
 
 
-def test_clock_that_cannot_be_is_a_problem() -> None:
-    assert check_clock(datetime(1970, 1, 1, tzinfo=UTC), synchronised=True).level == "problem"
-    assert check_clock(datetime(2026, 1, 1, tzinfo=UTC), synchronised=False).level == "note"
-    assert check_clock(datetime(2026, 1, 1, tzinfo=UTC), synchronised=None).level == "ok"
+@pytest.mark.parametrize(
+    ("year", "synchronised", "trust", "keeps_time", "level", "says"),
+    [
+        (1970, True, "auto", True, "problem", "cannot be"),
+        (2026, True, "strict", False, "ok", "synchronised"),
+        (2026, None, "auto", False, "ok", "believed"),
+        (2026, False, "system", False, "ok", "believed"),
+        (2026, False, "auto", True, "note", "nothing keeps it right"),
+        (2026, False, "auto", False, "note", "batches wait"),
+        (2026, None, "strict", True, "note", "batches wait"),
+        (2038, True, "auto", True, "ok", "synchronised"),
+    ],
+)
+def test_clock_is_judged_as_the_agent_believes_it(
+    year: int, synchronised: bool | None, trust: Trust, keeps_time: bool, level: str, says: str
+) -> None:
+    now = datetime(year, 2, 1, tzinfo=UTC)
+    found = check_clock(now, synchronised=synchronised, trust=trust, keeps_time=keeps_time)
+    assert (found.level, says in found.found) == (level, True)
 
 
 def test_disk_that_cannot_hold_the_spool_is_a_problem(tmp_path: Path) -> None:

@@ -91,6 +91,15 @@ def test_whole_file_is_read_with_paths_relative_to_it(write, tmp_path: Path) -> 
     assert (config.batch.max_age_ms, config.batch.max_samples) == (30_000, 5_000)
 
 
+def test_replay_is_live_and_a_bus_waits_for_the_time(write) -> None:
+    assert load_edge_config(write(WHOLE)).clock_trust == "system"
+    assert load_edge_config(write(MINIMAL)).clock_trust == "auto"
+    strict = load_edge_config(write(WHOLE + '[clock]\ntrust = "strict"\ndeadline_s = 60\n'))
+    assert (strict.clock_trust, strict.clock.deadline_s) == ("strict", 60)
+    assert "clock.trust" in refusal(write(MINIMAL + '[clock]\ntrust = "ntp"\n'))
+    assert "did you mean 'deadline_s'" in refusal(write(MINIMAL + "[clock]\ndeadline = 60\n"))
+
+
 def test_rule_takes_what_it_does_not_say_from_the_default(write) -> None:
     rules = load_edge_config(write(WHOLE)).sampling.rules()
     assert policy_for("EEC1.EngineSpeed", rules) == SamplingPolicy(0, 10_000, 0.5, every=True)

@@ -7,7 +7,7 @@ import pytest
 from edge.decoder import SignalTable
 from edge.health import HealthSignals, Look
 from edge.machine import Machine, read_machine
-from edge.status import AgentStatus, BusStatus, SpoolStatus, UplinkStatus
+from edge.status import AgentStatus, BusStatus, ClockStatus, SpoolStatus, UplinkStatus
 
 PI = {
     "proc/stat": "cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1 2 3\n",
@@ -99,6 +99,9 @@ def status(
         started_ms=0,
         now_ms=1_000_000 + int(at_s * 1000),
         monotonic_ms=int(at_s * 1000),
+        clock=ClockStatus(
+            source="ntp", waiting=0, waits_s=None, steps=1, off_ms=0, gps_differs_ms=None, refused_dates=0
+        ),
         buses=(bus("can0"), bus("can-0")),
         gps=None,
         fixes=int(at_s),
@@ -141,6 +144,9 @@ def test_two_looks_give_rates_and_levels() -> None:
         "Health.AgentCpu": 5.0,
         "Health.DiskFree": 2.0,
         "Health.ClockSynchronised": 1.0,
+        "Health.ClockTrusted": 1.0,
+        "Health.ClockSteps": 1.0,
+        "Health.ClockWaiting": 0.0,
         "Health.SpoolBatches": 7.0,
         "Health.SpoolBytes": 5.0,
         "Health.SpoolFill": 10.0,

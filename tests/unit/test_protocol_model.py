@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class DiskStream:
     evicted: RangeSet = EMPTY
     lost: dict[str, RangeSet] = field(default_factory=dict)
     urgent: RangeSet = EMPTY
+    withheld: RangeSet = EMPTY
 
 
 @dataclass
@@ -52,7 +54,14 @@ class Disk:
         return Delivery(
             (
                 StreamOnDisk(
-                    name, stream.next, stream.held, stream.done, stream.evicted, dict(stream.lost), stream.urgent
+                    name,
+                    stream.next,
+                    stream.held,
+                    stream.done,
+                    stream.evicted,
+                    dict(stream.lost),
+                    stream.urgent,
+                    stream.withheld,
                 )
                 for name, stream in self.streams.items()
             ),
@@ -90,7 +99,7 @@ class Agent:
         self.disk.streams[stream] = DiskStream()
         self.delivery.opened(stream)
 
-    def record(self, content: str, *, urgent: bool = False) -> Key:
+    def record(self, content: str, *, urgent: bool = False, withheld: bool = False) -> Key:
         stream = self.disk.streams[self.stream]
         seq = stream.next
         stream.next += 1
@@ -98,8 +107,19 @@ class Agent:
         self.disk.content[self.stream, seq] = content
         if urgent:
             stream.urgent = stream.urgent | RangeSet.of([seq])
-        self.delivery.stored(self.stream, seq, urgent=urgent)
+        if withheld:
+            stream.withheld = stream.withheld | RangeSet.of([seq])
+        self.delivery.stored(self.stream, seq, urgent=urgent, withheld=withheld)
         return self.stream, seq
+
+    def release(self, label: str) -> Iterator[tuple[Key, str]]:
+        """Freeze what is withheld, with its true times; durable before the delivery hears of it."""
+        for name, stream in self.disk.streams.items():
+            seqs, stream.withheld = stream.withheld, EMPTY
+            for seq in (seqs & stream.held).numbers():
+                self.disk.content[name, seq] += label
+                yield (name, seq), self.disk.content[name, seq]
+            self.delivery.released(name, seqs)
 
     def evict(self, name: str, seqs: RangeSet) -> None:
         stream = self.disk.streams[name]
@@ -154,7 +174,8 @@ class Protocol(RuleBasedStateMachine):
         self.backup: Database | None = None
         self.database_up = True
         self.running: list[Agent] = []
-        self.recorded: dict[Key, str] = {}
+        self.recorded: dict[Key, set[str]] = {}
+        """What a batch may be in the database: two images that are released apart give two, of which one arrives."""
 
     def draw(self, kind: str) -> str:
         self.drawn += 1
@@ -180,11 +201,18 @@ class Protocol(RuleBasedStateMachine):
         count=st.integers(1, 4),
         kind=st.sampled_from([GOOD, GOOD, GOOD, GOOD, POISON, INVALID]),
         urgent=st.booleans(),
+        withheld=st.sampled_from([False, False, True]),
     )
-    def record(self, agent: Agent, count: int, kind: str, urgent: bool) -> None:
+    def record(self, agent: Agent, count: int, kind: str, urgent: bool, withheld: bool) -> None:
         for _ in range(count):
             content = f"{kind}-{self.draw('content')}"
-            self.recorded[agent.record(content, urgent=urgent)] = content
+            key = agent.record(content, urgent=urgent, withheld=withheld)
+            self.recorded[key] = set() if withheld else {content}
+
+    @rule(agent=agents)
+    def clock_becomes_trusted(self, agent: Agent) -> None:
+        for key, content in agent.release(f"-{self.draw('label')}"):
+            self.recorded[key].add(content)
 
     @rule(agent=agents)
     def kill_agent(self, agent: Agent) -> None:
@@ -233,6 +261,7 @@ class Protocol(RuleBasedStateMachine):
     )
     def send(self, agent: Agent, limit: int, fate: str) -> None:
         plan = agent.delivery.plan(self.now_s, limit=limit)
+        assert not any(seq in agent.disk.streams[name].withheld for name, seq in plan.batches)
         assert len(set(plan.batches)) == len(plan.batches) <= limit
         urgent = [seq in agent.disk.streams[name].urgent for name, seq in plan.batches]
         assert urgent == sorted(urgent, reverse=True)
@@ -337,7 +366,7 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def what_is_stored_is_what_was_recorded(self) -> None:
-        assert all(self.recorded[stream, seq] == content for stream, seq, content in self.database.rows)
+        assert all(content in self.recorded[stream, seq] for stream, seq, content in self.database.rows)
 
     @invariant()
     def nothing_settled_is_absent(self) -> None:
@@ -361,6 +390,8 @@ class Protocol(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.database_up = True
+        for agent in self.running:
+            self.clock_becomes_trusted(agent)
         for _ in range(60):
             self.round()
             if not self.queue.entries and all(agent.delivery.owes_nothing for agent in self.running):

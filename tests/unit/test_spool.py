@@ -138,7 +138,7 @@ def test_damaged_file_is_set_aside_and_a_fresh_one_begun(
     path = tmp_path / "spool.db"
     if damage is None:
         content = bytearray(path.read_bytes())
-        content[4096:40_960] = bytes(36_864)
+        content[4096:45_056] = bytes(40_960)
         damage = bytes(content)
     path.write_bytes(damage)
 
@@ -304,16 +304,19 @@ def test_row_that_turns_up_under_another_number_is_not_sent(open_spool: OpenSpoo
     assert open_spool().load([(stream, 0), (stream, 1)], max_bytes=MB).damaged == [(stream, 1)]
 
 
-def test_spool_of_the_first_format_is_taken_over(open_spool: OpenSpool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_spool_of_an_earlier_format_is_taken_over(open_spool: OpenSpool, tmp_path: Path, version: int) -> None:
     spool = open_spool()
     stream = spool.put([draft(), draft()]).stream
     spool.write_down(outcome(done={stream: seqs(0)}, lost=((stream, seqs(7), "damaged"),)), "e")
     spool.close()
     with sqlite3.connect(tmp_path / "spool.db") as connection:
-        connection.executescript(
-            "DROP INDEX urgent; ALTER TABLE batches DROP COLUMN priority; ALTER TABLE streams DROP COLUMN crc;"
-            "ALTER TABLE losses DROP COLUMN crc; DELETE FROM meta WHERE name = 'vehicle_crc'; PRAGMA user_version = 1"
-        )
+        connection.executescript(f"DROP TABLE waiting; PRAGMA user_version = {version}")
+        if version == 1:
+            connection.executescript(
+                "DROP INDEX urgent; ALTER TABLE batches DROP COLUMN priority; ALTER TABLE streams DROP COLUMN crc;"
+                "ALTER TABLE losses DROP COLUMN crc; DELETE FROM meta WHERE name = 'vehicle_crc'"
+            )
     connection.close()
     spool = open_spool()
     assert spool.repair is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wire.codec import CodecError, decode_batch, encode_batch, parse_json
+from wire.codec import CodecError, decode_batch, encode_batch, parse_json, relabel_batch
 from wire.model import Batch, Column, Event, Fixes, FrameBlock
 from wire.names import MAX_SAFE_INTEGER
 
@@ -63,6 +63,13 @@ batches = st.builds(
     frames=st.lists(st.just(FrameBlock(bus="pt", dt=[0, 1], id=[1, 0x1FFFFFFF], data=["", "00ff"])), max_size=1),
     catalog=st.none() | st.just("ab" * 32),
 )
+
+
+@given(batches, st.booleans(), st.integers(-(2**41), 2**41))
+def test_relabelling_moves_the_times_and_nothing_else(batch: Batch, dense: bool, shift_ms: int) -> None:
+    events = [event.model_copy(update={"t": event.t + shift_ms}) for event in batch.events]
+    moved = batch.model_copy(update={"t0": batch.t0 + shift_ms, "events": events, "clock": "relabelled"})
+    assert decode_batch(relabel_batch(encode_batch(batch, dense=dense), shift_ms=shift_ms)) == moved
 
 
 def _bits(batch: Batch) -> Any:
