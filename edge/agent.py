@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Final
 
 import structlog
+from pydantic import JsonValue
 
 from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
 from edge.agent_status import StatusGatherer
@@ -41,6 +42,10 @@ QUEUED_OUTPUTS: Final = 8
 LAST_REQUEST_S: Final = 3.0
 RESERVE_BYTES: Final = 4_000_000
 """Kept beside the spool to be given up on a full disk: room for its write-ahead log, which keeps to a fourth of it."""
+
+OVERTAKEN_ADVICE: Final = (
+    "an old image of the card was put back, or another agent has a copy: give each its own identity"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -121,6 +126,8 @@ class Agent:
             backlog=self._outbox.unsettled,
             uplink=plan.config.uplink.url,
         )
+        data: dict[str, JsonValue] = {"stream": spool.stream, "before": spool.before}
+        self._pipeline.take_event(self._clock.now_ms(), "agent_started", data)
         self._note_repair()
 
     async def run(self, stop: asyncio.Event, *, exit_when_settled: bool, manager: ServiceManager) -> None:
@@ -200,6 +207,13 @@ class Agent:
         data = {"set_aside": name, "saved": repair.saved, "missing": repair.missing}
         self._pipeline.take_event(self._clock.now_ms(), "spool_damaged", data)
 
+    def _note_overtaken(self) -> None:
+        """That this spool is an old image, or has a twin, is told to the cloud."""
+        for stream, following, head in self._outbox.take_overtaken():
+            log.error("spool_overtaken", stream=stream, next=following, head=head, advice=OVERTAKEN_ADVICE)
+            data: dict[str, JsonValue] = {"stream": stream, "next": following, "head": head}
+            self._pipeline.take_event(self._clock.now_ms(), "spool_overtaken", data)
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
@@ -207,6 +221,7 @@ class Agent:
                 for t_ms, kind, data in bus.source.take_events():
                     self._pipeline.take_event(self._clock.steady_ms(t_ms), kind, data)
             self._note_repair()
+            self._note_overtaken()
             self._pipeline.tick(wall_ms=self._clock.now_ms(), monotonic_ms=time.monotonic_ns() // 1_000_000)
             await self._hand_over()
 

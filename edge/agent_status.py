@@ -61,6 +61,7 @@ class StatusGatherer:
                 bytes=used_bytes,
                 max_bytes=config.spool.max_bytes,
                 oldest_ms=oldest_ms,
+                overtaken=outbox.overtaken,
             ),
             uplink=self._uplink_status(),
             lost={**outbox.counts.lost_by_cause, "dropped_frames": sum(bus.dropped for bus in buses)},

@@ -9,6 +9,8 @@ The rules:
 - What the cloud reports missing is sent again after a short wait; what lies beyond the settled head is sent again when
   the cloud's queue lost its content (`bus` changed) or after a long wait that doubles each time.
 - What is urgent goes first, then a little of what is newest, then the backlog from its beginning.
+- The stream of the run before is named once after each opening. Where the cloud has more of a stream than was ever
+  drawn here, this disk is older than it was, or has a twin: that is told once, and changes nothing.
 - What is missing there and no longer here is declared lost, and the declaration is repeated until it is settled.
 - When the database fell back to an earlier state (`epoch` changed), every stream of which anything is still held is
   named, and what is no longer settled is sent again.
@@ -62,6 +64,8 @@ class StreamOnDisk:
     lost: Mapping[str, RangeSet] = field(default_factory=dict)
     urgent: RangeSet = EMPTY
     withheld: RangeSet = EMPTY
+    is_overtaken: bool = False
+    """It was told by now that the cloud has more of it than was ever drawn here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Outcome:
     """New declarations: stream, ranges and cause."""
     rejected: tuple[tuple[str, int, str], ...]
     """Batches for the quarantine: stream, seq and the cloud's problem."""
+    overtaken: tuple[tuple[str, int, int], ...]
+    """Streams that went on elsewhere: the next seq here, and the head there. Told once."""
     forgotten: tuple[str, ...]
     """Streams that are settled to the end and of which nothing is held."""
 
@@ -113,6 +119,7 @@ class _Stream:
     """What of `sent` is not to be sent again yet."""
     attempts: list[tuple[float, int]] = field(default_factory=list)
     """A heap: when `waiting` ends for a batch, or earlier."""
+    overtaken: bool = False
     known: bool = False
     """Whether the cloud has answered for this stream since the spool was opened or the epoch changed."""
     _derived_from: tuple[object, ...] = ()
@@ -197,7 +204,9 @@ class Delivery:
         self._epoch = self._verified_epoch = epoch
         self._bus: str | None = None
         self._current: str | None = None
-        self._streams = {
+        self._before: str | None = None
+        """The stream of the run before."""
+        self._streams: dict[str, _Stream] = {
             on_disk.stream: _Stream(
                 next=on_disk.next,
                 held=on_disk.held,
@@ -207,6 +216,7 @@ class Delivery:
                 lost=dict(on_disk.lost),
                 urgent=on_disk.urgent,
                 withheld=on_disk.withheld,
+                overtaken=on_disk.is_overtaken,
             )
             for on_disk in sorted(streams, key=lambda on_disk: on_disk.stream)
         }
@@ -234,8 +244,14 @@ class Delivery:
         """Whether all that was ever stored here is settled, as far as this side knows."""
         return not any(stream.is_owed for stream in self._streams.values())
 
+    @property
+    def overtaken(self) -> int:
+        """How many streams went on elsewhere: this disk is an old image, or has a twin."""
+        return sum(stream.overtaken for stream in self._streams.values())
+
     def opened(self, stream: str) -> None:
         """A new stream was begun; what is older keeps its own."""
+        self._before = next((name for name in reversed(self._streams) if name != stream), None)
         self._current = stream
         self._streams.setdefault(stream, _Stream(0, EMPTY, EMPTY, EMPTY, EMPTY, {}, EMPTY))
 
@@ -285,7 +301,11 @@ class Delivery:
         others = {name: seqs - urgent[name] for name, seqs in ready.items()}
         chosen = _pick(urgent, limit, fresh)
         chosen += _pick(others, limit - len(chosen), fresh)
-        claims = tuple(self._claim(name, state) for name, state in self._streams.items() if state.is_owed)
+        claims = tuple(
+            self._claim(name, state)
+            for name, state in self._streams.items()
+            if state.is_owed or (name == self._before and not state.known)
+        )
         return Plan(batches=tuple(chosen), claims=claims)
 
     def seconds_until_due(self, now_s: float) -> float | None:
@@ -308,11 +328,15 @@ class Delivery:
         rejected = tuple(self._reject(plan, reply))
         done: dict[str, RangeSet] = {}
         reopened: dict[str, RangeSet] = {}
+        overtaken = []
         lost = [(stream, RangeSet.of([seq]), CAUSE_REJECTED) for stream, seq, _ in rejected]
         for view in reply.settled:
             if (state := self._streams.get(view.stream)) is not None:
                 done[view.stream], reopened[view.stream] = self._settle(state, view.settled())
                 lost += ((view.stream, ranges, cause) for ranges, cause in self._declare_gone(state))
+                if state.settled.head >= state.next and not state.overtaken:
+                    state.overtaken = True
+                    overtaken.append((view.stream, state.next, state.settled.head))
         if not any(state.doubted for state in self._streams.values()):
             self._verified_epoch = self._epoch
         return Outcome(
@@ -320,6 +344,7 @@ class Delivery:
             reopened={name: seqs for name, seqs in reopened.items() if seqs},
             lost=tuple(lost),
             rejected=rejected,
+            overtaken=tuple(overtaken),
             forgotten=tuple(self._forget()),
         )
 

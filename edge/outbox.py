@@ -63,6 +63,7 @@ class Outbox:
         self._spool = spool
         self._delivery = _delivery_of(spool)
         self._repair = spool.repair
+        self._overtaken: list[tuple[str, int, int]] = []
         self._disk = asyncio.Lock()
         self._note_settled()
 
@@ -85,6 +86,16 @@ class Outbox:
         """What was done about a damaged spool, when it was opened or since; given once."""
         repair, self._repair = self._repair, None
         return repair
+
+    @property
+    def overtaken(self) -> int:
+        """How many streams went on elsewhere: this spool is an old image, or has a twin."""
+        return self._delivery.overtaken
+
+    def take_overtaken(self) -> list[tuple[str, int, int]]:
+        """Streams that turned out to have gone on elsewhere: the next seq here and the head there; each given once."""
+        overtaken, self._overtaken = self._overtaken, []
+        return overtaken
 
     async def ask(self, question: Callable[[Spool], T]) -> T:
         """Look into the spool while nobody writes to it."""
@@ -134,7 +145,10 @@ class Outbox:
         async with self._disk:  # no `put` evicts, and no stop comes, between the decision and its writing down
             before = self._delivery.epoch
             outcome = self._delivery.replied(plan, reply, now_s)
-            changes = any((outcome.done, outcome.reopened, outcome.lost, outcome.rejected, outcome.forgotten))
+            changes = any(
+                (outcome.done, outcome.reopened, outcome.lost, outcome.rejected, outcome.overtaken, outcome.forgotten)
+            )
+            self._overtaken += outcome.overtaken
             if changes or self._delivery.epoch != before:
                 await self._at_work(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
         counts = self.counts

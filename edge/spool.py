@@ -147,6 +147,11 @@ class Spool:
         return self._contents.present
 
     @property
+    def before(self) -> str | None:
+        """The stream that the opening before drew from. Two that name the same one are two images, or two agents."""
+        return self._contents.before
+
+    @property
     def set_aside(self) -> Path | None:
         """Where a damaged file went, None if all was well."""
         return None if self.repair is None else self.repair.set_aside
@@ -174,6 +179,7 @@ class Spool:
                 dict(state.lost),
                 state.urgent,
                 self._contents.clock.waiting(name) & state.held,
+                state.is_overtaken,
             )
             for name, state in self._contents.streams.items()
         ]
@@ -368,6 +374,9 @@ class Spool:
         for name, seq, problem in outcome.rejected:
             if name in known:
                 contents.quarantine(name, seq, problem)
+        for name, _, _ in outcome.overtaken:
+            if name in known:
+                contents.note_overtaken(name)
         for name in outcome.forgotten:
             if name in known:
                 contents.forget(name)

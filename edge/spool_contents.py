@@ -49,6 +49,8 @@ class HeldStream:
     lost: dict[str, RangeSet] = field(default_factory=dict)
     priorities: dict[int, RangeSet] = field(default_factory=dict)
     """What of `held` has one above 0."""
+    is_overtaken: bool = False
+    """The cloud has more of it than was ever drawn here, which was told."""
 
     @property
     def urgent(self) -> RangeSet:
@@ -85,6 +87,8 @@ class Contents:
         self.vehicle = vehicle
         self.present = ""
         """The stream that this opening draws from."""
+        self.before: str | None = None
+        """The stream that the opening before drew from."""
         self.streams: dict[str, HeldStream] = {}
         self.clock = SpoolClock(file)
 
@@ -137,13 +141,19 @@ class Contents:
             if lost is None:
                 raise SpoolDamagedError(f"{self.file.path}: damaged: a loss is not what was written")
             self._known(lost.stream).lost[lost.cause] = lost.seqs
+        for (name,) in self.file.rows("SELECT value FROM meta WHERE name LIKE 'overtaken:%'"):
+            if name in self.streams:
+                self.streams[name].is_overtaken = True
         if (present := self.streams.pop(self.present, None)) is not None:
             self.streams[self.present] = present  # the newest, whatever the clock said when it was begun
 
     def begin_stream(self, now_ms: int) -> None:
         """Draw a new stream, in a transaction of its own."""
+        drawn_before: str | None = self.file.value("SELECT value FROM meta WHERE name = 'present'")
+        self.before = drawn_before or next(reversed(self.streams), None)
         self.present = new_stream(now_ms)
         with self.file.transaction():
+            self.file.execute("INSERT OR REPLACE INTO meta VALUES ('present', ?)", (self.present,))
             self.file.execute("DELETE FROM streams WHERE next = 0")
             if not any(state.held - state.done for state in self.streams.values()):
                 self.file.execute("DELETE FROM catalogs")  # nothing waits that names one; else they pile up for ever
@@ -223,10 +233,16 @@ class Contents:
         self.delete(name, RangeSet.of([seq]))
         self.streams[name].drop(RangeSet.of([seq]))
 
+    def note_overtaken(self, name: str) -> None:
+        """It is told once that a stream went on elsewhere."""
+        self.streams[name].is_overtaken = True
+        self.file.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"overtaken:{name}", name))
+
     def forget(self, name: str) -> None:
         """A stream of which nothing is held and nothing is owed."""
         self.clock.take_all(lambda row: row.stream == name)
         del self.streams[name]
+        self.file.execute("DELETE FROM meta WHERE name = ?", (f"overtaken:{name}",))
         for table in ("streams", "losses"):
             self.file.execute(f"DELETE FROM {table} WHERE stream = ?", (name,))
 

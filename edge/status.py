@@ -54,13 +54,17 @@ class ClockStatus(_Shape):
 
 
 class SpoolStatus(_Shape):
-    """`batches` are not settled yet; the oldest of them begins at `oldest_ms` (Unix ms)."""
+    """`batches` are not settled yet; the oldest of them begins at `oldest_ms` (Unix ms).
+
+    `overtaken` streams went on elsewhere: the spool is an old image, or has a twin.
+    """
 
     path: str
     batches: int
     bytes: int
     max_bytes: int
     oldest_ms: int | None
+    overtaken: int
 
 
 class UplinkStatus(_Shape):

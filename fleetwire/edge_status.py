@@ -72,7 +72,8 @@ def _ahead(ms: int) -> str:
 
 
 def _spool(spool: SpoolStatus, now_ms: int) -> str:
-    room = f"{spool.bytes / 1e6:,.1f} of {spool.max_bytes / 1e6:,.0f} MB"
+    twin = "; AN OLD IMAGE OR A COPY: the cloud has more of it than is here" if spool.overtaken else ""
+    room = f"{spool.bytes / 1e6:,.1f} of {spool.max_bytes / 1e6:,.0f} MB{twin}"
     if not spool.batches:
         return f"all is settled, {room}"
     oldest = "" if spool.oldest_ms is None else f", the oldest of {_span((now_ms - spool.oldest_ms) / 1000)} ago"

@@ -7,7 +7,7 @@ import asyncpg
 
 from cloud.api.call import SQL, Call, vehicle_id
 from cloud.api.query import Query
-from cloud.api.replies import AsideOfStream, Completeness, Loss, Rows, Stream
+from cloud.api.replies import AsideOfStream, Completeness, Fork, Loss, Rows, Stream
 from wire.ranges import RangeSet
 
 GAPS_ASKED = 5000
@@ -27,6 +27,7 @@ async def get_completeness(call: Call[Query, None]) -> Completeness:
     tallies = {row["what"]: _rows(row) for row in await call.db.fetch(SQL["tallies"], vehicle)}
     counted = [tallies.get(what, _NONE) for what in ("numbered", "unnumbered", "erased", "aged")]
     return Completeness(
+        forks=[Fork(**row) for row in await call.db.fetch(SQL["forks"], vehicle)],
         stored=_stored(*counted),
         unnumbered=counted[1],
         erased=counted[2],

@@ -181,6 +181,17 @@ class AsideOfStream(Rows):
     entries: int
 
 
+class Fork(Shape):
+    """Streams whose agents say that the run before theirs drew from the same one, `before`.
+
+    One run follows another, so either an older image of the vehicle's disk was put back, or two agents send as this
+    vehicle: then more than one of `streams` goes on growing.
+    """
+
+    before: str
+    streams: list[str]
+
+
 class Completeness(Shape):
     """`stored` is what a count of the rows gives: what came with streams (`streams`) and without (`unnumbered`), less
     what was `erased` and what `aged` out of the tables. `set_aside` arrived as well, and is not among them; nor is what
@@ -188,6 +199,7 @@ class Completeness(Shape):
     """
 
     streams: list[Stream]
+    forks: list[Fork]
     stored: Rows
     unnumbered: Rows
     erased: Rows

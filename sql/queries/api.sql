@@ -76,6 +76,12 @@ WHERE vehicle_id = $1 AND ts >= $2 AND ts < $4 ORDER BY ts, ctid OFFSET $3 LIMIT
 SELECT stream::text, received::text, dead::text, lost::text, next, samples, fixes, events, erased
 FROM ledger WHERE vehicle_id = $1 ORDER BY first_at, stream;
 
+-- name: forks
+-- Streams of a vehicle whose agents began from the same spool: an old image that was put back, or two agents.
+SELECT data->>'before' AS before, array_agg(DISTINCT data->>'stream') AS streams FROM device_events
+WHERE vehicle_id = $1 AND kind = 'agent_started' AND data->>'before' <> '' AND data->>'stream' <> ''
+GROUP BY 1 HAVING count(DISTINCT data->>'stream') > 1 ORDER BY 1 LIMIT 100;
+
 -- name: tallies
 -- What was counted of a vehicle's rows, by how they came and went.
 SELECT 'numbered' AS what, coalesce(sum(samples), 0)::bigint AS samples, coalesce(sum(fixes), 0)::bigint AS fixes,

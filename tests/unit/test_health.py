@@ -111,7 +111,7 @@ def status(
         samples_dropped={},
         stored=0,
         settled=0,
-        spool=SpoolStatus(path="x", batches=7, bytes=5_000_000, max_bytes=50_000_000, oldest_ms=oldest_ms),
+        spool=SpoolStatus(path="x", batches=7, bytes=5_000_000, max_bytes=50_000_000, oldest_ms=oldest_ms, overtaken=0),
         uplink=UplinkStatus(
             url="x",
             requests=9,

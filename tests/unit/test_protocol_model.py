@@ -40,6 +40,7 @@ class DiskStream:
     lost: dict[str, RangeSet] = field(default_factory=dict)
     urgent: RangeSet = EMPTY
     withheld: RangeSet = EMPTY
+    is_overtaken: bool = False
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Disk:
                     dict(stream.lost),
                     stream.urgent,
                     stream.withheld,
+                    stream.is_overtaken,
                 )
                 for name, stream in self.streams.items()
             ),
@@ -78,6 +80,10 @@ class Disk:
             self.streams[name].held = self.streams[name].held - RangeSet.of([seq])
         for name, seqs, cause in outcome.lost:
             self.declare(name, seqs, cause)
+        for name, following, head in outcome.overtaken:
+            assert not self.streams[name].is_overtaken
+            assert self.streams[name].next == following <= head
+            self.streams[name].is_overtaken = True
         for name in outcome.forgotten:
             del self.streams[name]
 

@@ -49,7 +49,7 @@ def open_spool(tmp_path: Path) -> Iterator[OpenSpool]:
 
 
 def outcome(**parts) -> Outcome:
-    return Outcome(**{"done": {}, "reopened": {}, "lost": (), "rejected": (), "forgotten": ()} | parts)
+    return Outcome(**{"done": {}, "reopened": {}, "lost": (), "rejected": (), "overtaken": (), "forgotten": ()} | parts)
 
 
 def seqs(*numbers: int) -> RangeSet:

@@ -435,6 +435,7 @@ export interface components {
          */
         Completeness: {
             streams: components["schemas"]["Stream"][];
+            forks: components["schemas"]["Fork"][];
             stored: components["schemas"]["Rows"];
             unnumbered: components["schemas"]["Rows"];
             erased: components["schemas"]["Rows"];
@@ -510,6 +511,16 @@ export interface components {
             events: components["schemas"]["Event"][];
             /** @description pass it on as `after` for the next page; null: this was the last */
             next: string | null;
+        };
+        /**
+         * @description Streams whose agents say that the run before theirs drew from the same one, `before`.
+         *
+         *     One run follows another, so either an older image of the vehicle's disk was put back, or two agents send as this
+         *     vehicle: then more than one of `streams` goes on growing.
+         */
+        Fork: {
+            before: string;
+            streams: string[];
         };
         /** @description A code for `fleetwire edge enroll`, good once. Shown this once; only its hash is kept. */
         Invite: {
