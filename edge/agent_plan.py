@@ -22,6 +22,7 @@ from edge.obd_poll import PollLoop
 from edge.obd_poller import ObdPoller, PollPlan
 from edge.open_bus import open_bus
 from edge.pipeline import Pipeline
+from edge.sampling_rules import sampling_rules
 from edge.transmit_rules import TransmitRules
 
 TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"
@@ -67,7 +68,7 @@ def plan_agent(config: EdgeConfig) -> Plan:
     health = HealthSignals(table, [bus.source.name for bus in buses]) if config.health.interval_s else None
     pipeline = Pipeline(
         table.signals,
-        config.sampling.rules(),
+        sampling_rules(config.sampling),
         max_age_ms=config.batch.max_age_ms,
         max_samples=config.batch.max_samples,
         fix_signals=fix_signals,

@@ -12,7 +12,7 @@ from edge.status import AgentStatus, BusStatus, ClockStatus, GpsStatus, PollStat
 from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
 
-_DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite")
+_DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite", "not_selected", "aggregated")
 
 
 class StatusGatherer:

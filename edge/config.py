@@ -17,7 +17,7 @@ from edge.frame_source import REPLAY
 from edge.obd_frames import Width
 from edge.obd_pids import PIDS
 from edge.protocols import Protocol
-from edge.sampler import SamplingPolicy, SamplingRule
+from wire.campaign import Sampling, SamplingRule
 from wire.names import VEHICLE_PATTERN
 
 HTTP = ("http://", "https://")
@@ -39,7 +39,6 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Channel = Annotated[
     str, Field(min_length=1), BeforeValidator(lambda value: str(value) if type(value) is int else value)
 ]
-Milliseconds = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -155,39 +154,6 @@ class GpsSettings(_Section):
         return self
 
 
-class SamplingRuleSettings(_Section):
-    """A rule for the signals whose Message.Signal matches; what it does not say, [sampling] says."""
-
-    match: str
-    min_interval_ms: Milliseconds | None = None
-    max_interval_ms: Milliseconds | None = None
-    deadband: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    every: bool | None = None
-
-
-class SamplingSettings(_Section):
-    """How many of the samples are kept."""
-
-    min_interval_ms: Milliseconds = 100
-    max_interval_ms: Milliseconds = 10_000
-    deadband: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    every: bool = False
-    rule: tuple[SamplingRuleSettings, ...] = ()
-
-    def rules(self) -> tuple[SamplingRule, ...]:
-        """The rules in their order, with the default behind them."""
-        default = self.model_dump(exclude={"rule"})
-        return (
-            *(
-                SamplingRule(
-                    rule.match, SamplingPolicy(**default | rule.model_dump(exclude={"match"}, exclude_none=True))
-                )
-                for rule in self.rule
-            ),
-            SamplingRule("*", SamplingPolicy(**default)),
-        )
-
-
 class BatchSettings(_Section):
     """When a batch is closed."""
 
@@ -248,7 +214,7 @@ class EdgeConfig(_Section):
     vehicle: str = Field(pattern=VEHICLE_PATTERN)
     can: tuple[CanSettings, ...] = ()
     gps: GpsSettings | None = None
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: Sampling = Sampling()
     batch: BatchSettings = BatchSettings()
     clock: ClockSettings = ClockSettings()
     spool: SpoolSettings = SpoolSettings()
@@ -327,8 +293,8 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("can", "poll", "controllers"): ControllerSettings,
     ("gps",): GpsSettings,
     ("gps", "can"): GpsSignals,
-    ("sampling",): SamplingSettings,
-    ("sampling", "rule"): SamplingRuleSettings,
+    ("sampling",): Sampling,
+    ("sampling", "rule"): SamplingRule,
     ("batch",): BatchSettings,
     ("clock",): ClockSettings,
     ("spool",): SpoolSettings,

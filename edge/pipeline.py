@@ -3,11 +3,13 @@
 This is the hot loop of the agent; a full bus is thousands of frames a second on a small computer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from pydantic import JsonValue
 
+from edge.aggregator import NAMED, SampleNames
 from edge.batcher import Batcher, Draft
 from edge.clock_label import ClockLabel
 from edge.codegen import Decoded
@@ -17,8 +19,9 @@ from edge.fix_signals import FixSignals
 from edge.frame import Frame
 from edge.heard import Heard
 from edge.listener import Listener
-from edge.sampler import Sampler, SamplingRule
+from edge.sampler import Sampler, SamplingRule, policy_for
 from edge.track import NEVER_NS, Track, Tracks
+from wire.campaign import Aggregate
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
 
 NS_PER_MS = 1_000_000
@@ -50,7 +53,8 @@ class Pipeline:
         self.sampler = Sampler(rules)
         self._signals = signals
         self._tracks: dict[Decoder, Tracks] = {}
-        self._names: list[str] = []
+        self._rules = rules
+        self._names = SampleNames()
         self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples)
         self._fix_signals = fix_signals
         self._catalog: str | None = None
@@ -200,9 +204,14 @@ class Pipeline:
 
     def _make_catalog(self) -> tuple[str, bytes]:
         """Of all signals known by now. Not at each new one: a truck has hundreds of sources, heard one by one."""
-        body = catalog_body(make_catalog(map(_catalog_signal, self._signals)))
+        body = catalog_body(make_catalog(chain.from_iterable(map(self._described, self._signals))))
         self._catalog, self._catalog_size = catalog_hash(body), len(self._signals)
         return self._catalog, body
+
+    def _described(self, info: SignalInfo) -> Iterator[CatalogSignal]:
+        yield _catalog_signal(info)
+        wanted = policy_for(info.pattern_name, self._rules).aggregate
+        yield from (_catalog_aggregate(info, which) for which in NAMED if which in wanted)
 
 
 def _catalog_signal(info: SignalInfo) -> CatalogSignal:
@@ -210,6 +219,13 @@ def _catalog_signal(info: SignalInfo) -> CatalogSignal:
     return CatalogSignal(
         name=info.name, unit=info.unit or None, min=_bound(info.minimum), max=_bound(info.maximum), choices=choices
     )
+
+
+def _catalog_aggregate(info: SignalInfo, which: Aggregate) -> CatalogSignal:
+    """A number without texts: a mean is between them."""
+    if which == "count":
+        return CatalogSignal(name=f"{info.name}:count", min=0)
+    return _catalog_signal(info).model_copy(update={"name": f"{info.name}:{which}", "choices": None})
 
 
 def _key(value: float) -> str:

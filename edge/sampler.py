@@ -3,14 +3,18 @@
 Pure; times are ms and come from the caller. A change beyond the deadband is never lost: within `min_interval_ms` of the
 last kept sample it waits, the newest such change replaces an older one, and it is kept, with the time at which it was
 seen, when the interval ends. A value that has not changed is repeated once per `max_interval_ms` as long as frames
-bring it. Whatever is not kept is counted by cause: seen = kept + unchanged + deadband + min_interval + not_finite +
-waiting.
+bring it. A signal that is told by windows (`edge.aggregator`) has no samples of its own but those that its policy asks
+for. Whatever is not kept is counted by cause: seen = kept + unchanged + deadband + min_interval + not_finite +
+not_selected + aggregated + waiting.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
+
+from edge.aggregator import Aggregator
+from wire.campaign import Aggregate
 
 Sample = tuple[int, int, float]
 """A kept value: the index of its signal, the time in ms, the number."""
@@ -21,12 +25,29 @@ _INFINITY: Final = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class SamplingPolicy:
-    """How one signal is sampled. `every` keeps all; `max_interval_ms` 0 never repeats an unchanged value."""
+    """How one signal is sampled. `every` keeps all, `off` nothing; `max_interval_ms` 0 never repeats what is unchanged.
+
+    The deadband is `deadband` or `deadband_percent` of the value kept last, whichever is wider. With `aggregate` only
+    that is kept, of each window of `window_ms`.
+    """
 
     min_interval_ms: int = 100
     max_interval_ms: int = 10_000
     deadband: float = 0.0
     every: bool = False
+    deadband_percent: float = 0.0
+    off: bool = False
+    aggregate: tuple[Aggregate, ...] = ()
+    window_ms: int = 10_000
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether no value of the signal is compared with the one kept last."""
+        return self.off or bool(self.aggregate)
+
+    def band(self, value: float) -> float:
+        """How far from `value`, kept last, another one is no change."""
+        return max(self.deadband, self.deadband_percent / 100 * abs(value)) if self.deadband_percent else self.deadband
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,9 @@ class SamplerCounts:
     deadband: int = 0  # different from the last one kept, but within the deadband
     min_interval: int = 0  # a change that a newer one replaced before its interval ended
     not_finite: int = 0
+    not_selected: int = 0  # the policy is off; bits that are repeated count as unchanged
+    aggregated: int = 0  # went into a window
+    made: int = 0  # not seen, but made of windows: what goes out is kept + made
 
 
 def policy_for(signal: str, rules: Sequence[SamplingRule]) -> SamplingPolicy:
@@ -57,14 +81,17 @@ def policy_for(signal: str, rules: Sequence[SamplingRule]) -> SamplingPolicy:
 class Sampler:
     """Samples signals, which are known by their index."""
 
-    def __init__(self, rules: Sequence[SamplingRule], signals: Iterable[str] = ()) -> None:
-        """`signals` are the `Message.Signal` names in the order of their indices."""
-        self.counts = SamplerCounts()
+    def __init__(
+        self, rules: Sequence[SamplingRule], signals: Iterable[str] = (), *, counts: SamplerCounts | None = None
+    ) -> None:
+        """`signals` are the `Message.Signal` names in the order of their indices; `counts` go on from another one's."""
+        self.counts = counts or SamplerCounts()
+        self._aggregator = Aggregator()
         self._rules = rules
         self._policies: list[SamplingPolicy] = []
-        self._deadbands: list[float] = []
         self._value: list[float | None] = []  # the last one kept, None before the first
         self._t_ms: list[int] = []
+        self._band: list[float] = []
         self._window_end_ms: list[int] = []
         self._quiet_until_ms: list[int] = []  # before it an unchanged value is not repeated
         self._waiting: dict[int, Sample] = {}
@@ -77,11 +104,11 @@ class Sampler:
             policy = policy_for(signal, self._rules)
             self._all_every &= policy.every
             self._policies.append(policy)
-            self._deadbands.append(policy.deadband)
             self._value.append(None)
             self._t_ms.append(0)
+            self._band.append(0.0)
             self._window_end_ms.append(0)
-            self._quiet_until_ms.append(0)
+            self._quiet_until_ms.append(_quiet_at_first_ms(policy))
 
     @property
     def signal_count(self) -> int:
@@ -123,7 +150,7 @@ class Sampler:
         for index, value in changes:
             if index in waiting and since[index] <= t_ms < ends[index]:
                 last = lasts[index]
-                if last is not None and self._deadbands[index] < abs(value - last) < _INFINITY:
+                if last is not None and self._band[index] < abs(value - last) < _INFINITY:
                     replaced += 1  # as _wait does it; a busy signal has many changes within its interval
                     if waiting[index][2] != value:
                         waiting[index] = (index, t_ms, value)
@@ -152,11 +179,11 @@ class Sampler:
     def due(self, now_ms: int) -> list[Sample]:
         """The changes whose interval has ended by now."""
         ended = [index for index in self._waiting if self._window_end_ms[index] <= now_ms]
-        return [self._release(index) for index in ended]
+        return [*(self._release(index) for index in ended), *self._made(self._aggregator.due(now_ms))]
 
     def flush(self) -> list[Sample]:
-        """Every change that still waits, at the end of the run."""
-        return [self._release(index) for index in list(self._waiting)]
+        """Every change that still waits and every window that is open, at the end of the run."""
+        return [*(self._release(index) for index in list(self._waiting)), *self._made(self._aggregator.flush())]
 
     def _take_every(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> list[Sample]:
         kept = [(index, t_ms, value) for index, value in zip(indices, values, strict=True) if value - value == 0]
@@ -170,9 +197,11 @@ class Sampler:
         if index in self._waiting and (went_back or t_ms >= self._window_end_ms[index]):
             kept.append(self._release(index))
         last = self._value[index]
-        if last is None or policy.every or went_back:
+        if last is None and policy.is_aside:
+            self._set_aside(index, t_ms, value, kept)
+        elif last is None or policy.every or went_back:
             kept.append(self._keep(index, t_ms, value))
-        elif abs(value - last) > policy.deadband:
+        elif abs(value - last) > self._band[index]:
             if t_ms >= self._window_end_ms[index]:
                 kept.append(self._keep(index, t_ms, value))
             else:
@@ -186,12 +215,25 @@ class Sampler:
             else:
                 self.counts.deadband += 1
 
+    def _set_aside(self, index: int, t_ms: int, value: float, kept: list[Sample]) -> None:
+        policy = self._policies[index]
+        if policy.off:
+            self.counts.not_selected += 1
+            return
+        self.counts.aggregated += 1
+        kept += self._made(self._aggregator.add(index, t_ms, value, policy.aggregate, window_ms=policy.window_ms))
+
+    def _made(self, samples: list[Sample]) -> list[Sample]:
+        self.counts.made += len(samples)
+        return samples
+
     def _due_ms(self, index: int) -> int:
         return self._window_end_ms[index] if index in self._waiting else self._quiet_until_ms[index]
 
     def _keep(self, index: int, t_ms: int, value: float) -> Sample:
         policy = self._policies[index]
         self._value[index] = value
+        self._band[index] = policy.band(value)
         self._t_ms[index] = t_ms
         self._quiet_until_ms[index] = _quiet_until_ms(policy, t_ms)
         self._window_end_ms[index] = t_ms + policy.min_interval_ms
@@ -217,10 +259,18 @@ class Sampler:
         sample = self._waiting.pop(index)
         policy = self._policies[index]
         self._t_ms[index], self._value[index] = sample[1:]
+        self._band[index] = policy.band(sample[2])
         self._quiet_until_ms[index] = _quiet_until_ms(policy, sample[1])
         self._window_end_ms[index] += policy.min_interval_ms
         self.counts.kept += 1
         return sample
+
+
+def _quiet_at_first_ms(policy: SamplingPolicy) -> int:
+    """Of a signal that is off nothing is ever due; each value of one that is aggregated counts."""
+    if policy.off:
+        return NEVER_MS
+    return -NEVER_MS if policy.aggregate else 0
 
 
 def _quiet_until_ms(policy: SamplingPolicy, t_ms: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 from edge.config import EdgeConfig, load_edge_config, parse_size
 from edge.errors import ConfigError
 from edge.sampler import SamplingPolicy, policy_for
+from edge.sampling_rules import sampling_rules
 
 WHOLE = """
 vehicle = "truck-0001"
@@ -101,14 +102,14 @@ def test_replay_is_live_and_a_bus_waits_for_the_time(write) -> None:
 
 
 def test_rule_takes_what_it_does_not_say_from_the_default(write) -> None:
-    rules = load_edge_config(write(WHOLE)).sampling.rules()
+    rules = sampling_rules(load_edge_config(write(WHOLE)).sampling)
     assert policy_for("EEC1.EngineSpeed", rules) == SamplingPolicy(0, 10_000, 0.5, every=True)
     assert policy_for("Other.Signal", rules) == SamplingPolicy(200, 10_000, 0.5)
 
 
 def test_what_is_absent_has_a_default(write) -> None:
     config = load_edge_config(write(MINIMAL))
-    assert config.sampling.rules()[-1].policy == SamplingPolicy(100, 10_000, 0.0)
+    assert sampling_rules(config.sampling)[-1].policy == SamplingPolicy(100, 10_000, 0.0)
     assert config.spool.max_bytes == 512_000_000
 
 

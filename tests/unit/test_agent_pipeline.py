@@ -13,6 +13,7 @@ from edge.fix_signals import FixSignals
 from edge.frame import Frame
 from edge.pipeline import Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
+from wire.codec import decode_batch, encode_batch
 
 T_NS = 1_700_000_000_000_000_000
 DBC = """
@@ -92,6 +93,29 @@ def test_sampling_patterns_look_at_the_name_without_its_bus() -> None:
         "pt:Engine.Speed": [(0, 800.0), (10, 800.0), (20, 800.0)],
         "pt:Engine.Gear": [(0, 1), (20, 2)],
     }
+
+
+def test_windows_have_names_and_stand_in_the_catalog() -> None:
+    rules = [
+        SamplingRule("*.Speed", SamplingPolicy(aggregate=("count", "max", "last"))),
+        SamplingRule("*", SamplingPolicy(off=True)),
+    ]
+    vehicle = Vehicle(rules, bus="pt")
+    vehicle.pipeline.take_frames(vehicle.decoder, [engine(0, 800), engine(10, 900), engine(20, 850)], T_NS)
+    vehicle.pipeline.finish(wall_ms=T_NS // 1_000_000 + 60_000)
+    output = vehicle.pipeline.take()
+    (draft,) = output.drafts
+    assert {name: column[0][1] for name, column in samples(draft).items()} == {
+        "pt:Engine.Speed": 850.0,
+        "pt:Engine.Speed:count": 3,
+        "pt:Engine.Speed:max": 900.0,
+    }
+    signals = {signal["name"]: signal["unit"] for signal in json.loads(output.catalogs[0][1])["signals"]}
+    assert signals["pt:Engine.Speed:max"] == "rpm"
+    assert signals["pt:Engine.Speed:count"] is None
+    assert "pt:Engine.Gear:max" not in signals
+    batch = draft.to_batch(vehicle="v", stream="0199c0de-0000-7000-8000-000000000001", seq=0)
+    assert decode_batch(encode_batch(batch)) == batch
 
 
 def test_catalog_comes_ahead_of_the_batches_that_name_it() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.aggregator import SampleNames
 from edge.sampler import Sample, Sampler, SamplingPolicy, SamplingRule, policy_for
 
 VALUES = st.sampled_from([0.0, 1.0, 1.4, 2.0, 5.0, math.nan, math.inf])
@@ -17,7 +18,13 @@ POLICIES = st.builds(
     max_interval_ms=st.sampled_from([0, 500]),
     deadband=st.sampled_from([0.0, 0.5]),
     every=st.booleans(),
+) | st.builds(
+    SamplingPolicy,
+    deadband=st.sampled_from([0.0, 0.5]),
+    deadband_percent=st.sampled_from([0.0, 20.0]),
+    max_interval_ms=st.sampled_from([0, 500]),
 )
+ASIDE = st.sampled_from([SamplingPolicy(off=True), SamplingPolicy(aggregate=("count", "last"), window_ms=100)])
 
 
 def sampler(**policy: float) -> Sampler:
@@ -93,17 +100,86 @@ def test_value_that_is_not_finite_is_dropped_and_counted() -> None:
     assert subject.counts.not_finite == 2
 
 
-@given(POLICIES, st.lists(st.tuples(STEPS, VALUES)))
+def test_relative_deadband_grows_with_the_value_that_was_kept() -> None:
+    subject = sampler(min_interval_ms=0, max_interval_ms=0, deadband=1.0, deadband_percent=10)
+    points = [(0, 5.0), (1, 6.0), (2, 6.1), (3, 100.0), (4, 109.0), (5, 111.0), (6, -100.0), (7, -91.0), (8, -89.0)]
+    assert [value for _, value in run(subject, points)] == [5.0, 6.1, 100.0, 111.0, -100.0, -89.0]
+
+
+def test_signal_that_is_off_is_counted_and_not_kept() -> None:
+    subject = sampler(off=True)
+    assert run(subject, [(0, 1.0), (1, 2.0), (2, math.nan)]) == []
+    assert (subject.counts.not_selected, subject.counts.not_finite) == (2, 1)
+
+
+def test_windows_are_told_when_they_are_over() -> None:
+    subject = sampler(aggregate=("count", "min", "max", "mean", "last"), window_ms=1_000)
+    for t_ms, value in ((1_100, 4.0), (1_500, 1.0), (1_999, 7.0)):
+        assert subject.offer(t_ms, (0,), (value,)) == []
+    assert subject.due(1_999) == []
+    names = SampleNames()
+    names.extend(["M.S"])
+    assert [(names[index], t_ms, value) for index, t_ms, value in subject.due(2_000)] == [
+        ("M.S:count", 1_000, 3),
+        ("M.S:min", 1_000, 1.0),
+        ("M.S:max", 1_000, 7.0),
+        ("M.S:mean", 1_000, 4.0),
+        ("M.S", 1_999, 7.0),
+    ]
+    assert subject.due(9_000) == []
+    assert (subject.counts.aggregated, subject.counts.made, subject.counts.kept) == (3, 5, 0)
+
+
+def test_value_of_the_next_window_ends_the_one_before_and_so_does_a_clock_that_goes_back() -> None:
+    subject = sampler(aggregate=("count",), window_ms=1_000)
+    told = [subject.offer(t_ms, (0,), (1.0,)) for t_ms in (5_000, 5_001, 6_000, 10, 11)]
+    assert [[(t_ms, value) for _, t_ms, value in samples] for samples in told] == [
+        [],
+        [],
+        [(5_000, 2)],
+        [(6_000, 1)],
+        [],
+    ]
+    assert [(t_ms, value) for _, t_ms, value in subject.flush()] == [(0, 2)]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_mean_is_finite_and_between_least_and_greatest(values: list[float]) -> None:
+    subject = sampler(aggregate=("min", "mean", "max"), window_ms=1_000)
+    for value in values:
+        subject.offer(0, (0,), (value,))
+    least, mean, greatest = (value for _, _, value in subject.flush())
+    assert least <= mean <= greatest
+    assert (least, greatest) == (min(values), max(values))
+    if greatest - least < 1e300:
+        exact = sum(value / len(values) for value in values)
+        assert mean == pytest.approx(exact, rel=1e-6, abs=1e-9 * max(1, abs(least), abs(greatest)))
+
+
+@given(POLICIES | ASIDE, st.lists(st.tuples(STEPS, VALUES)))
 def test_seen_is_kept_and_filtered_by_cause(policy: SamplingPolicy, steps: list[tuple[int, float]]) -> None:
     subject = Sampler([SamplingRule("*", policy)], ["Message.Signal"])
-    t_ms, kept = 0, 0
+    t_ms, told = 0, 0
     for step, value in steps:
         t_ms += step
-        kept += len(subject.offer(t_ms, (0,), (value,)))
+        told += len(subject.offer(t_ms, (0,), (value,)))
         counts = subject.counts
         filtered = counts.unchanged + counts.deadband + counts.min_interval + counts.not_finite
-        assert counts.kept == kept
-        assert counts.seen == kept + filtered + subject.waiting
+        aside = counts.not_selected + counts.aggregated
+        assert counts.kept + counts.made == told
+        assert counts.seen == counts.kept + filtered + aside + subject.waiting
+
+
+@given(st.lists(st.tuples(st.sampled_from([-700, *range(0, 300, 37)]), VALUES)))
+def test_windows_count_every_value_once(steps: list[tuple[int, float]]) -> None:
+    subject = sampler(aggregate=("count",), window_ms=100)
+    t_ms, told = 10_000, 0.0
+    for step, value in steps:
+        t_ms += step
+        told += sum(count for _, _, count in subject.due(t_ms))
+        told += sum(count for _, _, count in subject.offer(t_ms, (0,), (value,)))
+    told += sum(count for _, _, count in subject.flush())
+    assert told == subject.counts.aggregated == sum(math.isfinite(value) for _, value in steps)
 
 
 @given(POLICIES, st.lists(st.tuples(STEPS, VALUES)))
@@ -118,5 +194,5 @@ def test_change_is_never_lost(policy: SamplingPolicy, steps: list[tuple[int, flo
     finite = [value for _, value in points if math.isfinite(value)]
     assert bool(kept) == bool(finite)
     if finite:
-        assert abs(kept[-1][1] - finite[-1]) <= policy.deadband
+        assert abs(kept[-1][1] - finite[-1]) <= policy.band(kept[-1][1])
     assert [t for t, _ in kept] == sorted(t for t, _ in kept)

@@ -40,6 +40,9 @@ POLICIES = st.builds(
     max_interval_ms=st.sampled_from([0, 500]),
     deadband=st.sampled_from([0.0, 1.0]),
     every=st.sampled_from([False, False, False, True]),
+    deadband_percent=st.sampled_from([0.0, 50.0]),
+) | st.sampled_from(
+    [SamplingPolicy(off=True), SamplingPolicy(aggregate=("count", "mean", "last"), window_ms=100)],
 )
 FEW = st.sampled_from([0x00, 0x01, 0x10, 0x81])
 FRAMES = st.one_of(
@@ -73,7 +76,7 @@ def test_tracked_frames_keep_what_whole_frames_keep(
             run.take(frame, tick=ticks)
     assert tracked.finish(t_ms) == whole.finish(t_ms)
     counts, wanted = asdict(tracked.pipeline.sampler.counts), asdict(whole.pipeline.sampler.counts)
-    for cause in ("seen", "kept", "not_finite"):
+    for cause in ("seen", "kept", "not_finite", "aggregated", "made"):
         assert counts[cause] == wanted[cause]
     assert sum(counts.values()) == sum(wanted.values())
     assert tracked.decoder.counts == whole.decoder.counts
