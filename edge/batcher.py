@@ -1,4 +1,4 @@
-"""Collect samples, fixes and events into drafts of batches.
+"""Collect samples, fixes and events into drafts of batches, and the raw frames of captures into drafts of their own.
 
 Pure; times are passed in. A draft is closed when it is full and its last millisecond is over, so that samples of one
 millisecond stay together and in their order; when it is old enough; or when the clock was stepped: a wall clock that
@@ -16,13 +16,17 @@ from pydantic import JsonValue
 
 from edge.clock_label import ClockLabel
 from edge.fix import Fix
+from edge.frame import Frame
 from edge.sampler import Sample
-from wire.model import Batch, Column, Event, Fixes
+from wire.model import EXTENDED_ID, LONGEST_BUS_NAME, LONGEST_STANDARD_ID, Batch, Column, Event, Fixes, FrameBlock
 from wire.names import MAX_SAFE_INTEGER
 
 CLOCK_STEP_MS: Final = 60_000
 MOST_OVER: Final = 4
 """A draft is never larger than so many times `max_samples`, whatever comes within one millisecond."""
+
+MOST_FRAMES: Final = 5_000
+"""Of a capture in a draft: some 100 kB of JSON."""
 
 INEXACT: Final = 1
 """Quality flag: an integer beyond ± 2^53, which became the nearest double."""
@@ -43,6 +47,7 @@ class Draft:
     columns: Mapping[str, DraftColumn] = field(default_factory=dict)
     fixes: Sequence[Fix] = ()
     events: Sequence[Event] = ()
+    frames: Sequence[Frame] = ()
     catalog: str | None = None
     clock: ClockLabel | None = None
 
@@ -61,6 +66,7 @@ class Draft:
         starts = [column.t_ms[0] for column in self.columns.values()]
         starts += [fix.t_ms for fix in self.fixes[:1] if fix.t_ms is not None]
         starts += [event.t for event in self.events[:1]]
+        starts += [_frame_ms(frame) for frame in self.frames[:1]]
         t0 = min(starts, default=0)
         shift_ms = 0 if self.clock is None else self.clock.shift_ms
         return Batch(
@@ -74,6 +80,7 @@ class Draft:
             events=[event.model_copy(update={"t": event.t + shift_ms}) for event in self.events]
             if shift_ms
             else list(self.events),
+            frames=_blocks(self.frames, t0),
             catalog=self.catalog,
         )
 
@@ -92,6 +99,8 @@ class Batcher:
         self._columns: dict[int, tuple[list[int], list[float]]] = {}
         self._fixes: list[Fix] = []
         self._events: list[Event] = []
+        self._frames: list[Frame] = []
+        self._frames_since_ms: int | None = None
         self._count = 0
         self._since_ms: int | None = None
         self._newest_ms = -MAX_SAFE_INTEGER
@@ -127,8 +136,15 @@ class Batcher:
         self._events.append(Event(t=t_ms, kind=kind, data=dict(data or {})))
         self._count += 1
 
+    def add_frames(self, frames: Sequence[Frame]) -> None:
+        """Take raw frames of a capture, which have a time."""
+        self._frames += frames
+        while len(self._frames) >= MOST_FRAMES:
+            self._finish_frames()
+
     def tick(self, now_ms: int) -> None:
-        """Close the draft at hand when it is old enough. `now_ms` is any clock that does not go back."""
+        """Close the drafts at hand when they are old enough. `now_ms` is any clock that does not go back."""
+        self._tick_frames(now_ms)
         if not self._count:
             return
         if self._since_ms is None:
@@ -136,8 +152,14 @@ class Batcher:
         if now_ms - self._since_ms >= self._max_age_ms:
             self.close()
 
+    def finish(self) -> None:
+        """The end of the run: finish everything at hand."""
+        self.close()
+        if self._frames:
+            self._finish_frames()
+
     def close(self) -> None:
-        """Finish the draft at hand, if there is anything in it."""
+        """Finish the draft of samples, fixes and events at hand, if there is anything in it."""
         if not self._count:
             return
         columns = {
@@ -160,6 +182,20 @@ class Batcher:
         """The drafts that are finished, each given once."""
         finished, self._finished = self._finished, []
         return finished
+
+    def _tick_frames(self, now_ms: int) -> None:
+        if not self._frames:
+            self._frames_since_ms = None
+        elif self._frames_since_ms is None:
+            self._frames_since_ms = now_ms
+        elif now_ms - self._frames_since_ms >= self._max_age_ms:
+            self._finish_frames()
+
+    def _finish_frames(self) -> None:
+        frames = sorted(self._frames[:MOST_FRAMES], key=_frame_time)
+        self._finished.append(Draft(frames=frames, catalog=self.catalog))
+        del self._frames[:MOST_FRAMES]
+        self._frames_since_ms = None
 
     def _begin(self) -> None:
         self._columns = {}
@@ -195,6 +231,34 @@ def _fixes(fixes: Sequence[Fix], t0: int) -> Fixes:
         lon=[fix.lon for fix in fixes],
         **present,
     )
+
+
+def _blocks(frames: Sequence[Frame], t0: int) -> list[FrameBlock]:
+    of_bus: dict[str, list[Frame]] = {}
+    for frame in frames:
+        of_bus.setdefault(frame.channel, []).append(frame)
+    return [
+        FrameBlock(
+            bus=bus[:LONGEST_BUS_NAME],
+            dt=[_frame_ms(frame) - t0 for frame in of],
+            id=[_frame_id(frame) for frame in of],
+            data=[frame.data.hex() for frame in of],
+        )
+        for bus, of in of_bus.items()
+    ]
+
+
+def _frame_id(frame: Frame) -> int:
+    short = frame.is_extended and frame.arbitration_id <= LONGEST_STANDARD_ID
+    return frame.arbitration_id | EXTENDED_ID if short else frame.arbitration_id
+
+
+def _frame_time(frame: Frame) -> int:
+    return frame.t_ns or 0
+
+
+def _frame_ms(frame: Frame) -> int:
+    return (frame.t_ns or 0) // 1_000_000
 
 
 def _in_order(t_ms: list[int], v: list[float]) -> tuple[list[int], list[float]]:

@@ -12,14 +12,19 @@ from pydantic import JsonValue
 from edge.aggregator import NAMED, SampleNames
 from edge.batcher import Batcher, Draft
 from edge.clock_label import ClockLabel
+from edge.capture import CaptureCounts
+from edge.capture_watch import CaptureWatch
+from edge.code_watch import DeviceEvent
 from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
 from edge.frame import Frame
+from edge.frame_ring import FrameRing
 from edge.heard import Heard
 from edge.listener import Listener
 from edge.sampler import Sampler, SamplingRule, policy_for
+from edge.selection import Selection
 from edge.track import NEVER_NS, Track, Tracks
 from wire.campaign import Aggregate
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
@@ -46,20 +51,42 @@ class Pipeline:
         max_age_ms: int,
         max_samples: int,
         fix_signals: FixSignals | None = None,
+        ring: FrameRing | None = None,
     ) -> None:
+        """Without a `ring` there are no captures."""
         self.frames = 0
         self.decoded = 0
         self.fixes = 0
         self.sampler = Sampler(rules)
         self._signals = signals
         self._tracks: dict[Decoder, Tracks] = {}
-        self._rules = rules
         self._names = SampleNames()
         self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples)
         self._fix_signals = fix_signals
+        self.ring = ring
+        self.captures = CaptureCounts()
+        self._selection = Selection(rules)
+        self._captures: CaptureWatch | None = None
         self._catalog: str | None = None
         self._catalog_size = 0
         self._learn_signals()
+
+    def apply(self, selection: Selection, *, wall_ms: int) -> None:
+        """Sample and capture as `selection` says from here on. What waited goes out; a capture that runs ends."""
+        self._release(self.sampler.flush(), wall_ms)
+        if self._captures is not None:
+            self._batcher.add_frames(self._captures.finish(wall_ms * NS_PER_MS))
+        self._batcher.finish()
+        known = self._signals[: len(self._names)]
+        self.sampler = Sampler(selection.rules, (info.pattern_name for info in known), counts=self.sampler.counts)
+        self._tracks.clear()  # every frame is looked at whole once, for what it says to the new selection
+        self._selection = selection
+        self._catalog_size = 0
+        self._captures = None
+        if self.ring is not None and selection.captures:
+            self._captures = CaptureWatch(selection, self.ring, self.captures)
+            for index, info in enumerate(known):
+                self._captures.learn(index, info.name)
 
     def take_frames(
         self, decoder: Decoder, frames: Iterable[Frame], now_ns: int, listener: Listener | None = None
@@ -68,6 +95,10 @@ class Pipeline:
 
         What the decoder leaves goes to `listener`.
         """
+        if self.ring is not None:
+            frames = frames if isinstance(frames, list) else list(frames)
+            self.ring.add(frames, now_ns)
+        captures = self._captures
         tracks = self._tracks.get(decoder) or self._tracks.setdefault(decoder, Tracks(decoder))
         standard, extended = tracks.standard, tracks.extended
         offer_changes, add_samples = self.sampler.offer_changes, self._batcher.add_samples
@@ -93,6 +124,8 @@ class Pipeline:
                         kept, due_ms = offer_changes(t_ms, changes)
                         if kept:
                             add_samples(kept, now_ms=t_ms)
+                        if captures is not None:
+                            self._take_events(t_ms, captures.offer(t_ms, changes))
                         if due_ms * NS_PER_MS < track.until_ns:
                             track.until_ns = due_ms * NS_PER_MS
                     continue
@@ -101,17 +134,22 @@ class Pipeline:
         self.frames += count
         self.decoded += count - left
         self.sampler.count_unchanged(unchanged)
+        self._collect(now_ns)
 
     def take_values(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> None:
         """Keep values that come from no frame as the sampling asks for it."""
         kept = self.sampler.offer(t_ms, indices, values)
         if kept:
             self._batcher.add_samples(kept, now_ms=t_ms)
+        if self._captures is not None:
+            self._take_events(t_ms, self._captures.offer(t_ms, zip(indices, values, strict=True)))
 
     def take_fix(self, fix: Fix) -> None:
         """Keep a position."""
         self.fixes += 1
         self._batcher.add_fix(fix)
+        if self._captures is not None and fix.t_ms is not None:
+            self._take_events(fix.t_ms, self._captures.offer_fix(fix.t_ms, fix))
 
     def take_event(self, t_ms: int, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Keep something that happened."""
@@ -126,12 +164,15 @@ class Pipeline:
     def tick(self, *, wall_ms: int, monotonic_ms: int) -> None:
         """What is due by the passing of time: changes that waited, batches that are old enough."""
         self._release(self.sampler.due(wall_ms), wall_ms)
+        self._collect(wall_ms * NS_PER_MS)
         self._batcher.tick(monotonic_ms)
 
     def finish(self, *, wall_ms: int) -> None:
         """The end of the input: nothing waits any longer."""
         self._release(self.sampler.flush(), wall_ms)
-        self._batcher.close()
+        if self._captures is not None:
+            self._batcher.add_frames(self._captures.finish(wall_ms * NS_PER_MS))
+        self._batcher.finish()
 
     @property
     def is_ready(self) -> bool:
@@ -182,14 +223,23 @@ class Pipeline:
             self._batcher.add_samples(kept, now_ms=t_ms)
         if self._fix_signals is not None and (fix := self._fix_signals.offer(t_ms, indices, values)) is not None:
             self.take_fix(fix)
+        if self._captures is not None and not self._captures.watched.isdisjoint(indices):
+            self._take_events(t_ms, self._captures.offer(t_ms, zip(indices, values, strict=True)))
 
     def _keep(self, heard: Heard, t_ms: int) -> None:
         """What the listener heard, as `take_frames` does it for a frame."""
         for decoded in heard.decoded:
             self._offer(t_ms, decoded)
-        for kind, data in heard.events:
-            self.take_event(t_ms, kind, data)
+        self._take_events(t_ms, heard.events)
         self.decoded += bool(heard.decoded)
+
+    def _take_events(self, t_ms: int, events: Iterable[DeviceEvent]) -> None:
+        for kind, data in events:
+            self.take_event(t_ms, kind, data)
+
+    def _collect(self, now_ns: int) -> None:
+        if self._captures is not None and self._captures.is_active:
+            self._batcher.add_frames(self._captures.collect(now_ns))
 
     def _release(self, samples: Sequence[tuple[int, int, float]], wall_ms: int) -> None:
         if samples:
@@ -199,8 +249,12 @@ class Pipeline:
         fresh = self._signals[len(self._names) :]
         if not fresh:
             return
+        first = len(self._names)
         self._names.extend(info.name for info in fresh)
         self.sampler.add_signals(info.pattern_name for info in fresh)
+        if self._captures is not None:
+            for index, info in enumerate(fresh, start=first):
+                self._captures.learn(index, info.name)
 
     def _make_catalog(self) -> tuple[str, bytes]:
         """Of all signals known by now. Not at each new one: a truck has hundreds of sources, heard one by one."""
@@ -210,7 +264,7 @@ class Pipeline:
 
     def _described(self, info: SignalInfo) -> Iterator[CatalogSignal]:
         yield _catalog_signal(info)
-        wanted = policy_for(info.pattern_name, self._rules).aggregate
+        wanted = policy_for(info.pattern_name, self._selection.rules).aggregate
         yield from (_catalog_aggregate(info, which) for which in NAMED if which in wanted)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from wire.names import MAX_SAFE_INTEGER, STREAM_PATTERN, VEHICLE_PATTERN
 
@@ -17,6 +17,11 @@ Seq = Annotated[int, Field(strict=True, ge=0, le=MAX_SAFE_INTEGER)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 SignalName = Annotated[str, Field(min_length=1, max_length=512)]
 Clock = Literal["trusted", "relabelled", "untrusted"]
+
+LONGEST_BUS_NAME = 64
+LONGEST_STANDARD_ID = 0x7FF
+EXTENDED_ID = 0x80000000
+"""Marks a 29-bit identifier that would fit into 11 bits, as Linux marks every 29-bit identifier."""
 
 LATITUDE_LIMIT = 90.0
 LONGITUDE_LIMIT = 180.0
@@ -70,12 +75,21 @@ class Event(_Frozen):
     data: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class FrameBlock(_Frozen):
-    """Raw CAN frames of one bus: arbitration ids and payloads in hex."""
+def _is_identifier(number: int) -> int:
+    if 0 <= number <= 0x1FFFFFFF or EXTENDED_ID <= number <= EXTENDED_ID | LONGEST_STANDARD_ID:
+        return number
+    raise ValueError("an identifier has 11 or 29 bits; a 29-bit one up to 0x7FF is marked by adding 0x80000000")
 
-    bus: str = Field(max_length=64)
+
+class FrameBlock(_Frozen):
+    """Raw CAN frames of one bus: arbitration ids and payloads in hex.
+
+    An id above 0x7FF has 29 bits, one up to it 11, unless EXTENDED_ID is added.
+    """
+
+    bus: str = Field(max_length=LONGEST_BUS_NAME)
     dt: list[SafeInt]
-    id: list[Annotated[int, Field(strict=True, ge=0, le=0x1FFFFFFF)]]
+    id: list[Annotated[int, Field(strict=True), AfterValidator(_is_identifier)]]
     data: list[Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2}){0,64}$")]]
 
     @model_validator(mode="after")

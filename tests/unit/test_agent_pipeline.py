@@ -11,8 +11,11 @@ from edge.decoder import Decoder, SignalTable
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
 from edge.frame import Frame
+from edge.frame_ring import FrameRing
 from edge.pipeline import Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
+from edge.selection import CampaignRefused, Selection, idle_rules, select
+from wire.campaign import read_campaign_toml
 from wire.codec import decode_batch, encode_batch
 
 T_NS = 1_700_000_000_000_000_000
@@ -53,7 +56,9 @@ def position(ms: int, lat: float, lon: float) -> Frame:
 
 
 class Vehicle:
-    def __init__(self, rules=EVERY, *, bus: str | None = None, fixes: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, rules=EVERY, *, bus: str | None = None, fixes: dict[str, str] | None = None, ring: FrameRing | None = None
+    ) -> None:
         table = SignalTable()
         self.decoder = Decoder([cantools.database.load_string(DBC)], bus=bus, table=table)
         self.pipeline = Pipeline(
@@ -62,6 +67,7 @@ class Vehicle:
             max_age_ms=1_000,
             max_samples=100_000,
             fix_signals=FixSignals(fixes, table.signals) if fixes else None,
+            ring=ring,
         )
 
     def take(self, *frames: Frame) -> list[Draft]:
@@ -183,6 +189,89 @@ def test_tick_releases_what_waited_and_closes_what_is_old() -> None:
     pipeline.tick(wall_ms=start + 101, monotonic_ms=1_000)
     (draft,) = pipeline.take().drafts
     assert samples(draft)["Engine.Speed"] == [(0, 800.0), (10, 900.0)]
+
+
+BRAKE = """
+id = "brake"
+version = 2
+[sampling]
+off = true
+[[capture]]
+name = "hard"
+when = "Speed > 1000 and Gear == 1"
+before_s = 1
+after_s = 1
+"""
+
+
+def chosen(text: str) -> Selection:
+    return select(read_campaign_toml(text), ["Engine.Speed", "Engine.Gear"])
+
+
+def test_capture_sends_raw_frames_and_says_why() -> None:
+    vehicle = Vehicle(ring=FrameRing(1_000_000))
+    pipeline = vehicle.pipeline
+    pipeline.apply(chosen(BRAKE), wall_ms=T_NS // 1_000_000)
+    odd = Frame(T_NS + 4_500_000_000, "can0", 0x7, True, b"")
+    frames = [engine(n * 100, 1_200 if 50 <= n < 60 else 800) for n in range(100)]
+    frames.insert(45, odd)
+    for frame in frames:
+        pipeline.take_frames(vehicle.decoder, [frame], T_NS)
+        pipeline.tick(wall_ms=frame.t_ns // 1_000_000, monotonic_ms=frame.t_ns // 1_000_000)
+    pipeline.finish(wall_ms=T_NS // 1_000_000 + 10_000)
+    drafts = pipeline.take().drafts
+    (event,) = [event for draft in drafts for event in draft.events]
+    start = T_NS // 1_000_000
+    assert (event.kind, event.t) == ("capture", start + 5_000)
+    assert event.data == {
+        "capture": "hard",
+        "campaign": "brake",
+        "version": 2,
+        "when": "Speed > 1000 and Gear == 1",
+        "values": {"Engine.Speed": 1_200.0, "Engine.Gear": 1.0},
+        "from": start + 4_000,
+        "to": start + 6_000,
+    }
+    assert [frame for draft in drafts for frame in draft.frames] == [
+        frame for frame in frames if start + 4_000 <= frame.t_ns / 1e6 <= start + 6_000
+    ]
+    assert pipeline.sampler.counts.not_selected > 0
+    assert not any(draft.columns for draft in drafts)
+    blocks = []
+    for draft in drafts:
+        batch = draft.to_batch(vehicle="v", stream="0199c0de-0000-7000-8000-000000000001", seq=0)
+        assert decode_batch(encode_batch(batch)) == batch
+        blocks += batch.frames
+    assert 0x80000007 in [number for block in blocks for number in block.id]
+    assert pipeline.captures.taken == {"hard": 1}
+
+
+def test_condition_that_holds_already_fires_though_its_frame_only_repeats() -> None:
+    vehicle = Vehicle(ring=FrameRing(1_000_000))
+    vehicle.pipeline.take_frames(vehicle.decoder, [engine(0, 1_200)] * 3, T_NS)
+    vehicle.pipeline.apply(chosen(BRAKE), wall_ms=T_NS // 1_000_000)
+    vehicle.pipeline.take_frames(vehicle.decoder, [engine(10, 1_200)] * 3, T_NS)
+    assert vehicle.pipeline.captures.taken == {"hard": 1}
+
+
+def test_new_selection_samples_otherwise_from_there_on_and_loses_nothing_of_before() -> None:
+    vehicle = Vehicle([SamplingRule("*", SamplingPolicy(min_interval_ms=10_000))])
+    pipeline = vehicle.pipeline
+    pipeline.take_frames(vehicle.decoder, [engine(0, 800), engine(10, 900)], T_NS)
+    every = 'id = "every"\nversion = 1\n[sampling]\nevery = true\n'
+    pipeline.apply(chosen(every), wall_ms=T_NS // 1_000_000 + 10)
+    pipeline.take_frames(vehicle.decoder, [engine(20, 900), engine(30, 900)], T_NS)
+    before, after = (samples(draft)["Engine.Speed"] for draft in vehicle.take())
+    assert (before, after) == ([(0, 800.0), (10, 900.0)], [(20, 900.0), (30, 900.0)])
+    counts = pipeline.sampler.counts
+    assert counts.seen == counts.kept + counts.unchanged == 8
+
+
+def test_campaign_with_an_unknown_signal_is_refused_with_the_nearest() -> None:
+    with pytest.raises(CampaignRefused, match=r"capture 'hard': .* no signal 'Geer'; did you mean 'Gear'\?"):
+        chosen(BRAKE.replace("Gear ==", "Geer =="))
+    mine = read_campaign_toml(BRAKE + '[[sampling.rule]]\nmatch = "Engin.*"\n[[sampling.rule]]\nmatch = "Engine.*"\n')
+    assert idle_rules(mine, ["pt:Engine.Speed"]) == ["Engin.*"]
 
 
 def test_shared_real_drive_is_conserved() -> None:
