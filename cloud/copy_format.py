@@ -51,8 +51,8 @@ def loose_rows(rows: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
     yield TRAILER
 
 
-def timestamp(t_ms: int) -> bytes:
-    return struct.pack(">q", (t_ms - _EPOCH_MS) * 1000)
+def timestamp(t_ms: int, *, more_us: int = 0) -> bytes:
+    return struct.pack(">q", (t_ms - _EPOCH_MS) * 1000 + more_us)
 
 
 def int4(value: int) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import to_json
 
-from wire.model import Batch, Fixes
+from wire.model import Batch, Fixes, FrameBlock
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -34,6 +34,8 @@ class EventRow:
 @dataclass(frozen=True)
 class FrameRow:
     t_ms: int
+    tie: int
+    """Its place among the frames of its bus that share its millisecond, at most MOST_TIES."""
     bus: str
     arbitration_id: int
     data: bytes
@@ -91,12 +93,16 @@ def facts_of(batch: Batch) -> Facts:
         fix_tie=_ties(fix_t_ms, (len(fix_t_ms),)),
         fixes=_fix_rows(batch.fixes),
         events=tuple(EventRow(event.t, event.kind, to_json(event.data)) for event in batch.events),
-        frames=tuple(
-            FrameRow(batch.t0 + dt, block.bus, arbitration_id, bytes.fromhex(data))
-            for block in batch.frames
-            for dt, arbitration_id, data in zip(block.dt, block.id, block.data, strict=True)
-        ),
+        frames=tuple(row for block in batch.frames for row in _frame_rows(block, batch.t0)),
     )
+
+
+def _frame_rows(block: FrameBlock, t0: int) -> Iterable[FrameRow]:
+    tie, before = 0, None
+    for dt, arbitration_id, data in zip(block.dt, block.id, block.data, strict=True):
+        tie = min(tie + 1, MOST_TIES) if dt == before else 0
+        before = dt
+        yield FrameRow(t0 + dt, tie, block.bus, arbitration_id, bytes.fromhex(data))
 
 
 def _ties(t_ms: Ints, counts: Sequence[int]) -> Ints:

@@ -140,7 +140,7 @@ def other_copies(fresh: Sequence[Fresh]) -> Iterator[Copy]:
     if frames:
         packed = (
             (
-                copy_format.timestamp(frame.t_ms),
+                copy_format.timestamp(frame.t_ms, more_us=frame.tie),
                 copy_format.int4(vehicle_id),
                 frame.bus.encode(),
                 copy_format.int8(frame.arbitration_id),

@@ -7,12 +7,11 @@ import asyncpg
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cloud.api.call import Call, Document, InFlight, Reply, Route
 from cloud.api.openapi import text
 from cloud.api.query import explain, parse_query
-from cloud.api.replies import Shape
 from cloud.api.routes import ROUTES
 from cloud.api.session import THROTTLE
 from cloud.auth import NOBODY, PRINCIPAL
@@ -81,7 +80,7 @@ def _serve(route: Route, db: Pool, in_flight: InFlight) -> Handler:
     return serve
 
 
-async def _body(route: Route, request: web.Request) -> Shape | None:
+async def _body(route: Route, request: web.Request) -> BaseModel | None:
     if route.body is None:
         return None
     try:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from cloud.api.query import Query
 from cloud.api.replies import Shape
@@ -15,7 +16,7 @@ from cloud.problem import Problem
 from cloud.queries import load
 
 Q = TypeVar("Q", bound=Query)
-B = TypeVar("B", bound=Shape | None)
+B = TypeVar("B", bound=BaseModel | None)
 
 SQL = load("api")
 
@@ -70,7 +71,7 @@ class Route:
     handler: Callable[[Call[Any, Any]], Awaitable[Reply]]
     reply: type[Shape] | tuple[type[Shape], ...] | None
     query: type[Query] = Query
-    body: type[Shape] | None = None
+    body: type[BaseModel] | None = None
     documents: tuple[str, ...] = ()
     role: str | None = "viewer"
     status: int = 200

@@ -117,7 +117,7 @@ def _refusals(route: Route) -> Json:
 
 def _schemas(routes: Iterable[Route]) -> Json:
     shapes: dict[type[Shape], None] = {ProblemDetails: None}
-    bodies: dict[type[Shape], None] = {}
+    bodies: dict[type[BaseModel], None] = {}
     for route in routes:
         replies = route.reply if isinstance(route.reply, tuple) else (route.reply,)
         shapes |= dict.fromkeys(reply for reply in replies if reply is not None)

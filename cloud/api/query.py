@@ -15,6 +15,7 @@ MAX_LIMIT = 1000
 MAX_RAW = 10_000
 MAX_POINTS = 10_000
 MAX_FIXES = 100_000
+MAX_FRAMES = 100_000
 MAX_SIGNALS = 100
 
 Cursor = Annotated[str | None, Field(description="the `next` of the page before")]
@@ -102,6 +103,22 @@ class InviteQuery(Query):
         le=int(LONGEST.total_seconds()),
         description="how long it holds",
     )
+
+
+class FramesQuery(Span):
+    bus: str | None = Field(default=None, max_length=64, description="only this bus")
+    format: Literal["json", "candump"] = "json"
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_FRAMES,
+        description=f"frames a page; without it the whole span, which is refused beyond {MAX_FRAMES:,} frames",
+    )
+    after: Cursor = None
+
+
+class CampaignQuery(Query):
+    version: int | None = Field(default=None, ge=1, lt=2**31, description="without it the newest")
 
 
 class DailyQuery(Query):

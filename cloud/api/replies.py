@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from cloud.api.times import Time
 from cloud.plausible import Cause as AsideCause
 from cloud.vehicle_state import State
+from wire.campaign import Campaign
 from wire.names import STREAM_PATTERN
 
 Role = Literal["admin", "dispatcher", "viewer"]
@@ -400,6 +401,81 @@ class Invite(Shape):
     vehicle: str
     code: str
     expires_at: Milliseconds
+
+
+class Frames(Shape):
+    """Columns side by side, by time. `data` is hex; `extended` identifiers have 29 bits."""
+
+    t: list[int]
+    bus: list[str]
+    id: list[int]
+    extended: list[bool]
+    data: list[str]
+    next: Cursor
+
+
+class CampaignInfo(Shape):
+    """A campaign in its newest version; `vehicles` are meant to go by any of its versions."""
+
+    id: str
+    version: int
+    etag: str
+    note: str
+    created_at: Milliseconds
+    created_by: str
+    vehicles: int
+
+
+class Campaigns(Shape):
+    campaigns: list[CampaignInfo]
+
+
+class CampaignVersion(Shape):
+    """One version, the others' numbers, and how many vehicles are meant to go by this one."""
+
+    id: str
+    version: int
+    etag: str
+    created_at: Milliseconds
+    created_by: str
+    vehicles: int
+    versions: Annotated[list[int], Field(description="newest first")]
+    campaign: Campaign
+
+
+class CampaignChoice(Body):
+    campaign: str = Field(max_length=64)
+    version: Annotated[int | None, Field(ge=1, lt=2**31, description="without it the newest")] = None
+
+
+class AssignedCampaign(Shape):
+    id: str
+    version: int
+    etag: str
+    at: Milliseconds
+    by: str
+
+
+class ReportedCampaign(Shape):
+    """The vehicle's own word: why it refused, what it goes by instead, and which rules match nothing there."""
+
+    t: Milliseconds
+    state: Annotated[str, Field(description="active, refused, or none: it goes by its own file")]
+    id: str | None
+    version: int | None
+    etag: str | None
+    reason: str | None
+    instead: str | None
+    idle: list[str]
+
+
+class VehicleCampaign(Shape):
+    """What a vehicle is meant to go by and what it made of it. `pending`: it has not said yet."""
+
+    vehicle: str
+    state: Literal["none", "pending", "active", "refused"]
+    assigned: AssignedCampaign | None
+    reported: ReportedCampaign | None
 
 
 class ProblemDetails(Shape):

@@ -1,10 +1,23 @@
 """Every operation of the history API: server, authorisation and OpenAPI document are made from this table."""
 
-from cloud.api import accounts, completeness, events, keeping, reports, series, session, track, vehicles
+from cloud.api import (
+    accounts,
+    campaigns,
+    completeness,
+    events,
+    frames,
+    keeping,
+    reports,
+    series,
+    session,
+    track,
+    vehicles,
+)
 from cloud.api import query as q
 from cloud.api import replies as r
 from cloud.api.call import Route
 from cloud.api.track_formats import TEXTS
+from wire.campaign import Campaign
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -56,6 +69,16 @@ ROUTES: tuple[Route, ...] = (
         r.Track,
         query=q.TrackQuery,
         documents=tuple(form.content_type for form in TEXTS.values()),
+        refusals=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/vehicles/{id}/frames",
+        "Raw frames of a vehicle's captures",
+        frames.get_frames,
+        r.Frames,
+        query=q.FramesQuery,
+        documents=("text/plain",),
         refusals=(404,),
     ),
     Route(
@@ -151,6 +174,77 @@ ROUTES: tuple[Route, ...] = (
         events.list_events,
         r.Events,
         query=q.EventsQuery,
+        refusals=(404,),
+    ),
+    Route(
+        "GET", "/v1/campaigns", "The fleet's campaigns in their newest versions", campaigns.list_campaigns, r.Campaigns
+    ),
+    Route(
+        "POST",
+        "/v1/campaigns",
+        "Make a campaign",
+        campaigns.add_campaign,
+        r.CampaignVersion,
+        body=Campaign,
+        role="admin",
+        status=201,
+        refusals=(409,),
+    ),
+    Route(
+        "GET",
+        "/v1/campaigns/{id}",
+        "A campaign as it is sent to vehicles",
+        campaigns.get_campaign,
+        r.CampaignVersion,
+        query=q.CampaignQuery,
+        refusals=(404,),
+    ),
+    Route(
+        "PUT",
+        "/v1/campaigns/{id}",
+        "Make a newer version of a campaign; vehicles keep theirs until they are given it",
+        campaigns.put_campaign,
+        r.CampaignVersion,
+        body=Campaign,
+        role="admin",
+        refusals=(404, 409),
+    ),
+    Route(
+        "DELETE",
+        "/v1/campaigns/{id}",
+        "Delete every version of a campaign that no vehicle goes by",
+        campaigns.delete_campaign,
+        None,
+        role="admin",
+        status=204,
+        refusals=(404, 409),
+    ),
+    Route(
+        "GET",
+        "/v1/vehicles/{id}/campaign",
+        "What a vehicle is meant to keep, and what it made of it",
+        campaigns.get_vehicle_campaign,
+        r.VehicleCampaign,
+        refusals=(404,),
+    ),
+    Route(
+        "PUT",
+        "/v1/vehicles/{id}/campaign",
+        "Give a vehicle a campaign, with its next request",
+        campaigns.put_vehicle_campaign,
+        r.VehicleCampaign,
+        body=r.CampaignChoice,
+        role="admin",
+        refusals=(404,),
+    ),
+    Route(
+        "DELETE",
+        "/v1/vehicles/{id}/campaign",
+        "Let a vehicle go by its own file again",
+        campaigns.delete_vehicle_campaign,
+        None,
+        role="admin",
+        status=204,
         refusals=(404,),
     ),
     Route("GET", "/v1/reports", "The reports there are", reports.list_reports, r.Reports),

@@ -18,6 +18,7 @@ from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.requests import aside, read_json
 from cloud.ingest.service import Ingest
 from cloud.problem import Problem, problem_body, problem_fields, problem_response
+from wire.campaign import campaign_etag
 
 AT_ONCE_PER_VEHICLE: Final = 8
 ANYWHERE: Final = "/{anywhere:.*}"
@@ -51,6 +52,7 @@ class IngestApi:
         routes: list[tuple[str, str, Handler]] = [
             (hdrs.METH_POST, BATCHES, self._post_batches),
             (hdrs.METH_PUT, "/v1/catalogs/{hash}", self._put_catalog),
+            (hdrs.METH_GET, "/v1/campaign", self._get_campaign),
             (hdrs.METH_POST, "/v1/events", self._post_events),
             (hdrs.METH_POST, "/v1/enroll", self._post_enroll),
             (hdrs.METH_ANY, ANYWHERE, _nowhere),
@@ -85,6 +87,15 @@ class IngestApi:
             await self._ingest.put_catalog(device, request.match_info["hash"], (await self._body(request)).plain)
         response = web.Response(status=204)
         response.force_close()  # what follows are batches again, which a connection of their own serves faster
+        return response
+
+    async def _get_campaign(self, request: web.Request) -> web.Response:
+        device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
+        with self._turn(device):
+            body = await self._ingest.campaign(device)
+        headers = {hdrs.ETAG: f'"{campaign_etag(body)}"', hdrs.CACHE_CONTROL: "no-store"}
+        response = web.Response(body=body, content_type="application/json", headers=headers)
+        response.force_close()
         return response
 
     async def _post_events(self, request: web.Request) -> web.Response:

@@ -21,6 +21,8 @@ from wire.catalog import catalog_hash
 from wire.names import is_vehicle
 
 AT_ONCE_PER_VEHICLE: Final = 8
+TOPICS: Final = ("batch", "catalog", "campaign")
+"""Below a vehicle's own: what it may send. Whatever is sent to `campaign` asks for it."""
 
 _MAGIC: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip"}
 
@@ -48,7 +50,7 @@ class Bridge:
         """Returns when the queue has what was sent, or the vehicle can be told why not. None for no topic of ours."""
         root, _, rest = topic.partition("/")
         vehicle, _, what = rest.partition("/")
-        if root != "fleetwire" or not is_vehicle(vehicle) or what not in {"batch", "catalog"}:
+        if root != "fleetwire" or not is_vehicle(vehicle) or what not in TOPICS:
             return None
         began = time.perf_counter()
         status = 200
@@ -78,6 +80,8 @@ class Bridge:
         unpacked = unpack(payload, _coding(payload), plain_limit=self._plain_bytes)
         if what == "batch":
             return await self._ingest.take_batches(device, unpacked)
+        if what == "campaign":
+            return await self._ingest.campaign(device)
         return await self._take_catalog(device, unpacked.plain)
 
     async def _take_catalog(self, device: Device, plain: bytes) -> bytes:

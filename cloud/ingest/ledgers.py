@@ -27,6 +27,8 @@ class LedgerView:
     """Read in one statement. A stream that is not in `streams` is not known."""
 
     epoch: str
+    changes: str
+    """Another one when the campaign of any vehicle may have changed."""
     streams: Mapping[str, StreamLedger]
 
 
@@ -66,10 +68,11 @@ class LedgerReader:
         async with asyncio.timeout(QUICK_S), self._pool.acquire() as connection:
             rows = await connection.fetch(_SQL["ledger_of_streams"], [key[0] for key in keys], [key[1] for key in keys])
         found: dict[int, dict[str, StreamLedger]] = {}
-        for _, vehicle_id, stream, received, dead, lost, upcoming in rows:
+        for _, _, vehicle_id, stream, received, dead, lost, upcoming in rows:
             if stream is not None:
                 found.setdefault(vehicle_id, {})[stream] = StreamLedger(
                     RangeSet.from_pg(received), RangeSet.from_pg(dead), RangeSet.from_pg(lost), upcoming
                 )
         epoch = rows[0]["epoch"]
-        return [LedgerView(epoch, found.get(one.vehicle_id, _NOTHING)) for one in questions]
+        changes = f"{epoch}/{rows[0]['changes']}"
+        return [LedgerView(epoch, changes, found.get(one.vehicle_id, _NOTHING)) for one in questions]

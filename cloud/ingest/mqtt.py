@@ -24,9 +24,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud.errors import BrokerAway
-from cloud.ingest.bridge import Said
+from cloud.ingest.bridge import TOPICS, Said
 
-TOPICS: Final = ("$share/ingest/fleetwire/+/batch", "$share/ingest/fleetwire/+/catalog")
+SUBSCRIBED: Final = tuple(f"$share/ingest/fleetwire/+/{topic}" for topic in TOPICS)
 QOS: Final = 1
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 KEEPALIVE_S: Final = 30
@@ -216,7 +216,7 @@ class _Connection:
         elif reason.is_failure:
             self._hand_over(self._end, f"refused: {reason}")
         else:
-            client.subscribe([(topic, QOS) for topic in TOPICS])
+            client.subscribe([(topic, QOS) for topic in SUBSCRIBED])
 
     def _on_connect_fail(self, client: Client, _: Any) -> None:
         error = sys.exception()  # paho calls this while it handles the error, and would go on trying

@@ -17,6 +17,7 @@ from cloud.errors import ConfigError
 from cloud.ingest.app import IngestApi
 from cloud.ingest.batch_connections import BatchConnections
 from cloud.ingest.bridge import Bridge
+from cloud.ingest.campaigns import Campaigns
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.devices import Devices
 from cloud.ingest.enrolment import Enrolment
@@ -41,7 +42,9 @@ async def run(
     metrics = IngestMetrics(registry)
     async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=POOL_SIZE, name="ingest") as pool:
         ledgers = LedgerReader(pool)
-        ingest = Ingest(bus, ledgers, Catalogs(pool, now_s=time.monotonic), Store(pool), metrics, shards=config.shards)
+        campaigns = Campaigns(pool)
+        catalogs = Catalogs(pool, now_s=time.monotonic)
+        ingest = Ingest(bus, ledgers, catalogs, campaigns, Store(pool), metrics, shards=config.shards)
         devices = Devices(pool, now_s=time.monotonic)
         limits = {"body_bytes": config.body_bytes, "plain_bytes": config.plain_bytes}
         api = IngestApi(
@@ -57,7 +60,10 @@ async def run(
         also = {"postgresql": partial(ping, pool)} | ({"mqtt": listener.check} if listener else {})
         runtime.add_health(app, {"redis": bus.ping}, registry, also=also)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(ledgers.run(), name="ledgers")]
+            running = [
+                tasks.create_task(ledgers.run(), name="ledgers"),
+                tasks.create_task(campaigns.run(), name="campaigns"),
+            ]
             if passwords is not None:
                 running.append(tasks.create_task(passwords.watch(pool), name="broker passwords"))
             async with runtime.serve(

@@ -14,6 +14,7 @@ def reply_json(
     *,
     bus: str | None,
     epoch: str | None,
+    campaign: str | None,
     catalogs: Sequence[str],
 ) -> bytes:
     """`settled` by stream: what needs no resending."""
@@ -24,7 +25,7 @@ def reply_json(
             "settled": [_view(stream, seqs) for stream, seqs in settled.items()],
             "bus": bus,
             "epoch": epoch,
-            "campaign": None,
+            "campaign": campaign,
             "catalogs": catalogs,
         }
     )

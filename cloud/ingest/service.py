@@ -15,6 +15,7 @@ from cloud.errors import BusDown, BusFull, DatabaseError
 from cloud.facts import facts_of
 from cloud.ingest import admission
 from cloud.ingest.body import Body
+from cloud.ingest.campaigns import Campaigns
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.flat_events import KeyedBatch, read_events
 from cloud.ingest.ledgers import LedgerReader, LedgerView
@@ -45,6 +46,7 @@ class Ingest:
         bus: Queue,
         ledgers: LedgerReader,
         catalogs: Catalogs,
+        campaigns: Campaigns,
         store: Store,
         metrics: IngestMetrics,
         *,
@@ -53,6 +55,7 @@ class Ingest:
         self._bus = bus
         self._ledgers = ledgers
         self._catalogs = catalogs
+        self._campaigns = campaigns
         self._store = store
         self._metrics = metrics
         self._shards = shards
@@ -76,12 +79,17 @@ class Ingest:
             {stream: known.get(stream, EMPTY_LEDGER).settled for stream in sorted(streams)} if view else {},
             bus=bus_id,
             epoch=view.epoch if view else None,
+            campaign=await self._campaigns.etag(device.vehicle_id, view.changes) if view else None,
             catalogs=await self._catalogs.lacking(device.fleet_id, catalogs) if catalogs else (),
         )
 
     async def put_catalog(self, device: Device, hash: str, body: bytes) -> None:
         """Raises Problem 400, 422 or 503."""
         await self._catalogs.put(device.fleet_id, hash, body)
+
+    async def campaign(self, device: Device) -> bytes:
+        """The campaign that the vehicle is meant to go by. Raises Problem 404 or 503."""
+        return await self._campaigns.document(device.vehicle_id)
 
     async def take_events(self, device: Device, value: Any) -> dict[str, int]:
         """Returns once they are committed. Raises Problem 403, 413, 422 or 503; then none is."""

@@ -33,6 +33,7 @@ topic readwrite fleetwire/#
 
 pattern write fleetwire/%u/batch
 pattern write fleetwire/%u/catalog
+pattern write fleetwire/%u/campaign
 pattern read fleetwire/%u/reply
 """
 

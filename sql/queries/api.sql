@@ -71,6 +71,11 @@ ORDER BY p.ts, w.place, p.stored LIMIT $6;
 SELECT ts, lat, lon, alt, speed, course FROM fixes
 WHERE vehicle_id = $1 AND ts >= $2 AND ts < $4 ORDER BY ts, ctid OFFSET $3 LIMIT $5;
 
+-- name: frames
+-- A vehicle's raw frames of [$2, $4), the first $3 left out, at most $5, of bus $6.
+SELECT ts, bus, arb_id, data FROM frames
+WHERE vehicle_id = $1 AND ts >= $2 AND ts < $4 AND ($6::text IS NULL OR bus = $6) ORDER BY ts, ctid OFFSET $3 LIMIT $5;
+
 -- name: streams
 -- What the ledger says of each of a vehicle's streams.
 SELECT stream::text, received::text, dead::text, lost::text, next, samples, fixes, events, erased

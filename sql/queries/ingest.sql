@@ -1,7 +1,8 @@
 -- name: ledger_of_streams
 -- What is known of streams, with the epoch in the same statement: a restored or promoted database has another one.
-SELECT e.epoch, l.vehicle_id, l.stream::text, l.received::text, l.dead::text, l.lost::text, l.next
-FROM (SELECT database_epoch() AS epoch) e
+-- With it how often campaigns were assigned: what is remembered of that was read after the count of its time.
+SELECT e.epoch, e.changes, l.vehicle_id, l.stream::text, l.received::text, l.dead::text, l.lost::text, l.next
+FROM (SELECT database_epoch() AS epoch, (SELECT n FROM campaign_changes) AS changes) e
 LEFT JOIN (
     unnest($1::int[], $2::uuid[]) AS n (vehicle_id, stream) JOIN ledger l USING (vehicle_id, stream)
 ) ON true;

@@ -125,6 +125,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vehicles/{id}/frames": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Raw frames of a vehicle's captures */
+        get: operations["get_frames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vehicles/{id}/completeness": {
         parameters: {
             query?: never;
@@ -282,6 +299,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/campaigns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The fleet's campaigns in their newest versions */
+        get: operations["list_campaigns"];
+        put?: never;
+        /**
+         * Make a campaign
+         * @description Needs the role admin.
+         */
+        post: operations["add_campaign"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/campaigns/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A campaign as it is sent to vehicles */
+        get: operations["get_campaign"];
+        /**
+         * Make a newer version of a campaign; vehicles keep theirs until they are given it
+         * @description Needs the role admin.
+         */
+        put: operations["put_campaign"];
+        post?: never;
+        /**
+         * Delete every version of a campaign that no vehicle goes by
+         * @description Needs the role admin.
+         */
+        delete: operations["delete_campaign"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{id}/campaign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a vehicle is meant to keep, and what it made of it */
+        get: operations["get_vehicle_campaign"];
+        /**
+         * Give a vehicle a campaign, with its next request
+         * @description Needs the role admin.
+         */
+        put: operations["put_vehicle_campaign"];
+        post?: never;
+        /**
+         * Let a vehicle go by its own file again
+         * @description Needs the role admin.
+         */
+        delete: operations["delete_vehicle_campaign"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/reports": {
         parameters: {
             query?: never;
@@ -419,6 +507,14 @@ export interface components {
             cause: "before_2010" | "ahead";
             entries: number;
         };
+        AssignedCampaign: {
+            id: string;
+            version: number;
+            etag: string;
+            /** @description ms since the Unix epoch */
+            at: number;
+            by: string;
+        };
         /** @description Columns side by side: `t` where a bucket begins; of its samples `min`, `max`, `mean` and their number `n`. */
         Buckets: {
             unit: string | null;
@@ -427,6 +523,77 @@ export interface components {
             max: number[];
             mean: number[];
             n: number[];
+        };
+        /** @description The whole document. */
+        Campaign: {
+            id: string;
+            version: number;
+            /** @default  */
+            note: string;
+            /**
+             * @default {
+             *       "min_interval_ms": 100,
+             *       "max_interval_ms": 10000,
+             *       "deadband": 0,
+             *       "deadband_percent": 0,
+             *       "every": false,
+             *       "off": false,
+             *       "aggregate": [],
+             *       "window_ms": 10000,
+             *       "rule": []
+             *     }
+             */
+            sampling: components["schemas"]["Sampling"];
+            /** @default [] */
+            capture: components["schemas"]["Capture"][];
+        };
+        CampaignChoice: {
+            campaign: string;
+            /**
+             * @description without it the newest
+             * @default null
+             */
+            version: number | null;
+        };
+        /** @description A campaign in its newest version; `vehicles` are meant to go by any of its versions. */
+        CampaignInfo: {
+            id: string;
+            version: number;
+            etag: string;
+            note: string;
+            /** @description ms since the Unix epoch */
+            created_at: number;
+            created_by: string;
+            vehicles: number;
+        };
+        /** @description One version, the others' numbers, and how many vehicles are meant to go by this one. */
+        CampaignVersion: {
+            id: string;
+            version: number;
+            etag: string;
+            /** @description ms since the Unix epoch */
+            created_at: number;
+            created_by: string;
+            vehicles: number;
+            /** @description newest first */
+            versions: number[];
+            campaign: components["schemas"]["Campaign"];
+        };
+        Campaigns: {
+            campaigns: components["schemas"]["CampaignInfo"][];
+        };
+        /** @description Raw frames of all buses around the moment at which `when` becomes true. */
+        Capture: {
+            name: string;
+            when: string;
+            /** @default 5 */
+            before_s: number;
+            /** @default 10 */
+            after_s: number;
+            /** @default 60 */
+            cooldown_s: number;
+            /** @default 50 */
+            most_per_day: number;
         };
         /**
          * @description `stored` is what a count of the rows gives: what came with streams (`streams`) and without (`unnumbered`), less
@@ -521,6 +688,16 @@ export interface components {
         Fork: {
             before: string;
             streams: string[];
+        };
+        /** @description Columns side by side, by time. `data` is hex; `extended` identifiers have 29 bits. */
+        Frames: {
+            t: number[];
+            bus: string[];
+            id: number[];
+            extended: boolean[];
+            data: string[];
+            /** @description pass it on as `after` for the next page; null: this was the last */
+            next: string | null;
         };
         /** @description A code for `fleetwire edge enroll`, good once. Shown this once; only its hash is kept. */
         Invite: {
@@ -681,6 +858,19 @@ export interface components {
             name: string;
             description: string;
         };
+        /** @description The vehicle's own word: why it refused, what it goes by instead, and which rules match nothing there. */
+        ReportedCampaign: {
+            /** @description ms since the Unix epoch */
+            t: number;
+            /** @description active, refused, or none: it goes by its own file */
+            state: string;
+            id: string | null;
+            version: number | null;
+            etag: string | null;
+            reason: string | null;
+            instead: string | null;
+            idle: string[];
+        };
         Reports: {
             reports: components["schemas"]["ReportInfo"][];
         };
@@ -706,6 +896,47 @@ export interface components {
             unit: string | null;
             t: number[];
             v: number[];
+        };
+        /** @description How many of the samples are kept. With `aggregate` a signal is told by its windows of `window_ms` alone. */
+        Sampling: {
+            /** @default 100 */
+            min_interval_ms: number;
+            /** @default 10000 */
+            max_interval_ms: number;
+            /** @default 0 */
+            deadband: number;
+            /** @default 0 */
+            deadband_percent: number;
+            /** @default false */
+            every: boolean;
+            /** @default false */
+            off: boolean;
+            /** @default [] */
+            aggregate: ("count" | "min" | "max" | "mean" | "last")[];
+            /** @default 10000 */
+            window_ms: number;
+            /** @default [] */
+            rule: components["schemas"]["SamplingRule"][];
+        };
+        /** @description A rule for the signals whose Message.Signal matches; what it does not say, the section says. */
+        SamplingRule: {
+            match: string;
+            /** @default null */
+            min_interval_ms: number | null;
+            /** @default null */
+            max_interval_ms: number | null;
+            /** @default null */
+            deadband: number | null;
+            /** @default null */
+            deadband_percent: number | null;
+            /** @default null */
+            every: boolean | null;
+            /** @default null */
+            off: boolean | null;
+            /** @default null */
+            aggregate: ("count" | "min" | "max" | "mean" | "last")[] | null;
+            /** @default null */
+            window_ms: number | null;
         };
         Series: {
             series: {
@@ -830,6 +1061,14 @@ export interface components {
             state: "driving" | "idling" | "parked" | "offline";
             last_seen: number | null;
             position: components["schemas"]["Position"] | null;
+        };
+        /** @description What a vehicle is meant to go by and what it made of it. `pending`: it has not said yet. */
+        VehicleCampaign: {
+            vehicle: string;
+            /** @enum {string} */
+            state: "none" | "pending" | "active" | "refused";
+            assigned: components["schemas"]["AssignedCampaign"] | null;
+            reported: components["schemas"]["ReportedCampaign"] | null;
         };
         Vehicles: {
             vehicles: components["schemas"]["Vehicle"][];
@@ -1337,6 +1576,77 @@ export interface operations {
                     "application/gpx+xml": string;
                     "application/vnd.google-earth.kml+xml": string;
                     "text/csv": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_frames: {
+        parameters: {
+            query?: {
+                /** @description earliest time, RFC 3339; without it from the beginning */
+                from?: string;
+                /** @description time before which it ends, RFC 3339; without it all there is */
+                to?: string;
+                /** @description only this bus */
+                bus?: string;
+                format?: "json" | "candump";
+                /** @description frames a page; without it the whole span, which is refused beyond 100,000 frames */
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Frames"];
+                    "text/plain": string;
                 };
             };
             /** @description Bad Request */
@@ -2037,6 +2347,531 @@ export interface operations {
             };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_campaigns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Campaigns"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    add_campaign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Campaign"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CampaignVersion"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_campaign: {
+        parameters: {
+            query?: {
+                /** @description without it the newest */
+                version?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CampaignVersion"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_campaign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Campaign"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CampaignVersion"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_campaign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_vehicle_campaign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VehicleCampaign"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_vehicle_campaign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CampaignChoice"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VehicleCampaign"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_vehicle_campaign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
