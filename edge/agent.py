@@ -16,8 +16,10 @@ from typing import Final
 import structlog
 from pydantic import JsonValue
 
-from edge.agent_plan import Bus, Plan, faults, plan_agent, read_token
+from edge.agent_plan import Bus, Plan, faults, known_names, plan_agent, read_token
 from edge.agent_status import StatusGatherer
+from edge.campaign_follower import CampaignFollower
+from edge.campaign_keeper import CampaignKeeper, Standing, campaign_file
 from edge.clock_trust import ClockTrust
 from edge.clock_watch import Clock, ClockWatch
 from edge.config import EdgeConfig
@@ -29,6 +31,8 @@ from edge.kernel_clock import KernelClock
 from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.progress import Progress
+from edge.sampling_rules import sampling_rules
+from edge.selection import Selection
 from edge.service_manager import NO_MANAGER, ServiceManager
 from edge.spool import Spool
 from edge.status_socket import serve_status
@@ -40,6 +44,8 @@ TICK_S: Final = 0.05
 STATUS_S: Final = 60.0
 QUEUED_OUTPUTS: Final = 8
 LAST_REQUEST_S: Final = 3.0
+CONFIRM_S: Final = 60.0
+"""After so long, and at an orderly stop, a campaign is good."""
 RESERVE_BYTES: Final = 4_000_000
 """Kept beside the spool to be given up on a full disk: room for its write-ahead log, which keeps to a fourth of it."""
 
@@ -81,12 +87,16 @@ async def run_agent(
         )
         opened.callback(spool.close)
         outbox = make_outbox(spool)
-        uplink = Uplink(outbox, transport, token=lambda: read_token(config))
-        keeper = _keep_time(config, clock, spool)
-        status = StatusGatherer(plan, outbox, uplink, keeper)
+        campaigns = CampaignKeeper(
+            campaign_file(config.spool.path), lambda: known_names(plan), can_capture=plan.pipeline.ring is not None
+        )
+        follower = CampaignFollower(campaigns, transport, lambda standing: go_by(plan, standing))
+        uplink = Uplink(outbox, transport, token=lambda: read_token(config), follow=follower.follow)
+        timekeeper = _keep_time(config, clock, spool)
+        status = StatusGatherer(plan, outbox, uplink, timekeeper, campaigns)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
-        watch = ClockWatch(clock, keeper, plan.pipeline, outbox, uplink.counts)
-        agent = Agent(plan, outbox, uplink, status, watch)
+        watch = ClockWatch(clock, timekeeper, plan.pipeline, outbox, uplink.counts)
+        agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled, manager=manager)
 
@@ -101,13 +111,23 @@ def _keep_time(config: EdgeConfig, clock: Clock, spool: Spool) -> Timekeeper:
 class Agent:
     """The running parts and their tasks."""
 
-    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink, status: StatusGatherer, clock: ClockWatch) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        outbox: Outbox,
+        uplink: Uplink,
+        status: StatusGatherer,
+        *,
+        clock: ClockWatch,
+        campaigns: CampaignFollower,
+    ) -> None:
         self._plan = plan
         self._pipeline = plan.pipeline
         self._outbox = outbox
         self._uplink = uplink
         self._status = status
         self._clock = clock
+        self._campaigns = campaigns
         self._outputs: asyncio.Queue[Output | None] = asyncio.Queue()  # bounded by the room
         self._unstored = 0
         self._room = asyncio.Semaphore(QUEUED_OUTPUTS)
@@ -129,6 +149,7 @@ class Agent:
         data: dict[str, JsonValue] = {"stream": spool.stream, "before": spool.before}
         self._pipeline.take_event(self._clock.now_ms(), "agent_started", data)
         self._note_repair()
+        self._campaigns.start()
 
     async def run(self, stop: asyncio.Event, *, exit_when_settled: bool, manager: ServiceManager) -> None:
         """All tasks, until it is time to stop; then everything in order."""
@@ -138,6 +159,7 @@ class Agent:
             status = tasks.create_task(self._tell_status(), name="status")
             clock = tasks.create_task(self._clock.run(), name="clock")
             watchdog = tasks.create_task(self._feed_watchdog(manager), name="watchdog")
+            trial = tasks.create_task(self._confirm_campaigns(), name="campaigns")
             readers = [
                 tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
             ]
@@ -164,7 +186,8 @@ class Agent:
             await self._clock.settle()
             if exit_when_settled:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
-            await _cancel([uplink, status, clock, watchdog])
+            await _cancel([uplink, status, clock, watchdog, trial])
+        await self._campaigns.confirm()
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REQUEST_S):
@@ -267,6 +290,11 @@ class Agent:
                 log.error("no_progress", unstored=self._unstored, requests=counts.requests)
             await asyncio.sleep(manager.watchdog_s / 4)
 
+    async def _confirm_campaigns(self) -> None:
+        while True:
+            await asyncio.sleep(CONFIRM_S)
+            await self._campaigns.confirm()
+
     async def _tell_status(self) -> None:
         while True:
             await asyncio.sleep(STATUS_S)
@@ -299,6 +327,15 @@ class Agent:
             requests=uplink.counts.requests,
             failures=uplink.counts.failures + uplink.counts.refused,
         )
+
+
+def go_by(plan: Plan, standing: Standing) -> None:
+    """Sample and capture as the campaign says, or the agent's own file, and tell the cloud which."""
+    now_ms, pipeline = _wall_ms(), plan.pipeline
+    selection = standing.selection or Selection(sampling_rules(plan.config.sampling))
+    if selection != pipeline.selection:
+        pipeline.apply(selection, wall_ms=now_ms)
+    pipeline.take_event(now_ms, "campaign", standing.told)
 
 
 async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -8,16 +8,19 @@ from typing import Final
 
 import structlog
 
+from edge.conditions import FIX_NAMES
 from edge.config import CanSettings, EdgeConfig, PollSettings
 from edge.dbc import load_database
-from edge.decoder import Decoder, SignalTable
+from edge.decoder import Decoder, SignalInfo, SignalTable
 from edge.errors import ConfigError, UplinkError
 from edge.fix_signals import FixSignals
+from edge.frame_ring import FrameRing
 from edge.frame_source import FrameSource
 from edge.gps import GpsReader
 from edge.health import HealthSignals
 from edge.listener import Listener
 from edge.obd_frames import Controller, Width
+from edge.obd_pids import PIDS
 from edge.obd_poll import PollLoop
 from edge.obd_poller import ObdPoller, PollPlan
 from edge.open_bus import open_bus
@@ -52,13 +55,15 @@ class Plan:
     gps: GpsReader | None
     fix_signals: FixSignals | None
     pipeline: Pipeline
+    signals: Sequence[SignalInfo]
+    """Of all buses, as far as they are known; grows."""
     health: HealthSignals | None
 
 
 def plan_agent(config: EdgeConfig) -> Plan:
     """Load every database and check every name. Raises an EdgeError: an agent does not run on half of its settings."""
     table = SignalTable()
-    buses = [_load_bus(bus, table) for bus in config.can]
+    buses = [_load_bus(bus, table, all_frames=config.blackbox.all_frames) for bus in config.can]
     gps = config.gps
     fix_signals = None
     if gps is not None and gps.can is not None:
@@ -72,9 +77,10 @@ def plan_agent(config: EdgeConfig) -> Plan:
         max_age_ms=config.batch.max_age_ms,
         max_samples=config.batch.max_samples,
         fix_signals=fix_signals,
+        ring=FrameRing(config.blackbox.max_bytes) if config.blackbox.max_bytes else None,
     )
     reader = GpsReader(gps.device, baud=gps.baud) if gps is not None and gps.device is not None else None
-    return Plan(config, buses, reader, fix_signals, pipeline, health)
+    return Plan(config, buses, reader, fix_signals, pipeline, table.signals, health)
 
 
 def faults(plan: Plan) -> dict[str, int]:
@@ -114,7 +120,18 @@ def read_token(config: EdgeConfig) -> str:
     return words[-1]
 
 
-def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
+def known_names(plan: Plan) -> frozenset[str]:
+    """What a campaign's conditions may name: full names without a J1939 source."""
+    names: set[str] = set(FIX_NAMES) if plan.config.gps is not None else set()
+    for bus in plan.buses:
+        names |= bus.signal_names
+        if bus.listener.obd is not None:
+            prefix = f"{bus.decoder.bus}:" if bus.decoder.bus else ""
+            names |= {f"{prefix}OBD.{pid.name}" for pid in PIDS.values()}
+    return frozenset(names | {info.name.partition("@")[0] for info in plan.signals})
+
+
+def _load_bus(bus: CanSettings, table: SignalTable, *, all_frames: bool) -> Bus:
     if not bus.dbc and not bus.protocols and bus.poll is None:
         raise ConfigError(f'[[can]] {bus.name or bus.channel}: name its database: dbc = ["vehicle.dbc"]')
     databases = [load_database(path, strict=bus.strict) for path in bus.dbc]
@@ -131,7 +148,7 @@ def _load_bus(bus: CanSettings, table: SignalTable) -> Bus:
         for signal in message.signals
     )
     listener = Listener(decoder, bus.protocols)
-    filters = decoder.filters(listener.filters())
+    filters = [] if all_frames else decoder.filters(listener.filters())
     if bus.poll is None:
         return Bus(decoder, listener, open_bus(bus, filters), names)
     plan = _poll_plan(bus.poll)

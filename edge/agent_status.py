@@ -5,10 +5,21 @@ import time
 from typing import Final
 
 from edge.agent_plan import Bus, Plan
+from edge.campaign_keeper import CampaignKeeper
 from edge.obd_poll import PollLoop
 from edge.outbox import Outbox
 from edge.spool import Spool
-from edge.status import AgentStatus, BusStatus, ClockStatus, GpsStatus, PollStatus, SpoolStatus, UplinkStatus
+from edge.status import (
+    AgentStatus,
+    BusStatus,
+    CampaignStatus,
+    CaptureStatus,
+    ClockStatus,
+    GpsStatus,
+    PollStatus,
+    SpoolStatus,
+    UplinkStatus,
+)
 from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
 
@@ -18,11 +29,14 @@ _DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite", "not_s
 class StatusGatherer:
     """Looks when it is asked. The spool is looked at between two writes."""
 
-    def __init__(self, plan: Plan, outbox: Outbox, uplink: Uplink, keeper: Timekeeper) -> None:
+    def __init__(
+        self, plan: Plan, outbox: Outbox, uplink: Uplink, timekeeper: Timekeeper, campaigns: CampaignKeeper
+    ) -> None:
         self._plan = plan
         self._outbox = outbox
         self._uplink = uplink
-        self._keeper = keeper
+        self._timekeeper = timekeeper
+        self._campaigns = campaigns
         self._started_ms = _monotonic_ms()
 
     async def gather(self) -> AgentStatus:
@@ -64,11 +78,13 @@ class StatusGatherer:
                 overtaken=outbox.overtaken,
             ),
             uplink=self._uplink_status(),
+            campaign=CampaignStatus.model_validate(self._campaigns.standing.told),
+            captures=_captures(plan),
             lost={**outbox.counts.lost_by_cause, "dropped_frames": sum(bus.dropped for bus in buses)},
         )
 
     def _clock_status(self) -> ClockStatus:
-        keeper = self._keeper
+        keeper = self._timekeeper
         return ClockStatus(
             source=keeper.source,
             waiting=self._outbox.withheld,
@@ -117,6 +133,19 @@ def _poll(poll: PollLoop) -> PollStatus:
         requests=counts.requests,
         answered=counts.answered,
         last_error=poll.last_error,
+    )
+
+
+def _captures(plan: Plan) -> CaptureStatus | None:
+    counts, ring = plan.pipeline.captures, plan.pipeline.ring
+    if ring is None:
+        return None
+    return CaptureStatus(
+        taken=dict(counts.taken),
+        not_taken=dict(counts.not_taken),
+        frames=counts.frames,
+        ring_frames=ring.next - ring.first,
+        ring_bytes=ring.bytes,
     )
 
 

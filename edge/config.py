@@ -176,6 +176,13 @@ class SpoolSettings(_Section):
     min_free: Size = Field(default=64 * 10**6, ge=0)  # with less the spool does not grow, unless it is tiny
 
 
+class BlackboxSettings(_Section):
+    """The newest raw frames, in memory. Captures are taken from them, and `fleetwire edge blackbox` writes them out."""
+
+    max_bytes: Size = Field(default=8 * 10**6, ge=0)  # packed, about ten bytes a frame; 0 keeps none
+    all_frames: bool = False  # also those that no database knows, which socketcan otherwise does not let through
+
+
 class HealthSettings(_Section):
     """How often the agent's and the computer's health is sampled; 0 is never."""
 
@@ -218,6 +225,7 @@ class EdgeConfig(_Section):
     batch: BatchSettings = BatchSettings()
     clock: ClockSettings = ClockSettings()
     spool: SpoolSettings = SpoolSettings()
+    blackbox: BlackboxSettings = BlackboxSettings()
     health: HealthSettings = HealthSettings(interval_s=0)  # a file without the section gets what its databases name
     uplink: UplinkSettings
 
@@ -298,6 +306,7 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("batch",): BatchSettings,
     ("clock",): ClockSettings,
     ("spool",): SpoolSettings,
+    ("blackbox",): BlackboxSettings,
     ("health",): HealthSettings,
     ("uplink",): UplinkSettings,
 }

@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from edge.aggregator import NAMED, SampleNames
 from edge.batcher import Batcher, Draft
-from edge.clock_label import ClockLabel
 from edge.capture import CaptureCounts
 from edge.capture_watch import CaptureWatch
+from edge.clock_label import ClockLabel
 from edge.code_watch import DeviceEvent
 from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo
@@ -65,7 +65,7 @@ class Pipeline:
         self._fix_signals = fix_signals
         self.ring = ring
         self.captures = CaptureCounts()
-        self._selection = Selection(rules)
+        self.selection = Selection(rules)
         self._captures: CaptureWatch | None = None
         self._catalog: str | None = None
         self._catalog_size = 0
@@ -80,7 +80,7 @@ class Pipeline:
         known = self._signals[: len(self._names)]
         self.sampler = Sampler(selection.rules, (info.pattern_name for info in known), counts=self.sampler.counts)
         self._tracks.clear()  # every frame is looked at whole once, for what it says to the new selection
-        self._selection = selection
+        self.selection = selection
         self._catalog_size = 0
         self._captures = None
         if self.ring is not None and selection.captures:
@@ -264,7 +264,7 @@ class Pipeline:
 
     def _described(self, info: SignalInfo) -> Iterator[CatalogSignal]:
         yield _catalog_signal(info)
-        wanted = policy_for(info.pattern_name, self._selection.rules).aggregate
+        wanted = policy_for(info.pattern_name, self.selection.rules).aggregate
         yield from (_catalog_aggregate(info, which) for which in NAMED if which in wanted)
 
 

@@ -80,6 +80,27 @@ class UplinkStatus(_Shape):
     problem: str | None
 
 
+class CampaignStatus(_Shape):
+    """What came of the cloud's campaign: `state` is active, refused (and `instead` what holds) or none."""
+
+    state: str
+    id: str | None = None
+    version: int | None = None
+    etag: str | None = None
+    reason: str | None = None
+    instead: str | None = None
+
+
+class CaptureStatus(_Shape):
+    """Captures taken by name, not taken by cause, frames sent; the bytes of the ring that they come from."""
+
+    taken: dict[str, int]
+    not_taken: dict[str, int]
+    frames: int
+    ring_frames: int
+    ring_bytes: int
+
+
 class AgentStatus(_Shape):
     """Counts since the start. samples_seen = kept + dropped + waiting; `dropped` by cause, as the sampling asks for it.
 
@@ -104,6 +125,8 @@ class AgentStatus(_Shape):
     spool: SpoolStatus
     uplink: UplinkStatus
     lost: dict[str, int]
+    campaign: CampaignStatus | None = None
+    captures: CaptureStatus | None = None
 
 
 def frame_rates(before: AgentStatus, after: AgentStatus) -> tuple[float, ...]:

@@ -26,3 +26,15 @@ class Transport(Protocol):
     async def send_catalog(self, name: str, body: bytes) -> Answer:
         """Send a catalog that the cloud asked for."""
         ...
+
+
+class CampaignSource(Protocol):
+    """Where the vehicle's campaign comes from."""
+
+    async def fetch_campaign(self) -> Answer:
+        """Ask for the campaign that this vehicle is meant to go by; its JSON is the answer's body."""
+        ...
+
+
+class AgentTransport(Transport, CampaignSource, Protocol):
+    """All that an agent's connection carries."""

@@ -7,7 +7,7 @@ wait, and said.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -59,15 +59,18 @@ class Uplink:
         token: Callable[[], str],
         timings: Timings = DEFAULT_TIMINGS,
         dice: Random | None = None,
+        follow: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`token` is what the transport uses, to see when a refused one was replaced; it may raise UplinkError.
 
-        The time is the event loop's.
+        `follow` is told the etag of the campaign that the cloud means, with each reply that has one. The time is the
+        event loop's.
         """
         self.counts = UplinkCounts()
         self._outbox = outbox
         self._transport = transport
         self._token = token
+        self._follow = follow
         self._pacing = Pacing(timings, dice or Random())
         self._size = RequestSize()
         self._refused_token: str | None = None
@@ -154,6 +157,8 @@ class Uplink:
         self._pacing.answered(now_s, progress=progress)
         for name in reply.catalogs:
             await self._send_catalog(name)
+        if self._follow is not None and reply.campaign is not None:
+            await self._follow(reply.campaign)
 
     async def _halve(self, shipment: Shipment, now_s: float) -> None:
         """The request was too large. A batch that is too large alone will never pass."""

@@ -38,7 +38,12 @@ class HttpTransport:
         headers = {"Content-Type": "application/json"}
         return await self._request("PUT", f"/v1/catalogs/{name}", body, headers, self._timeout_s)
 
-    async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
+    async def fetch_campaign(self) -> Answer:
+        return await self._request("GET", "/v1/campaign", None, {}, self._timeout_s)
+
+    async def _request(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout_s: float
+    ) -> Answer:
         # A slow link is given more time, but not for the connection.
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._timeout_s)
         try:

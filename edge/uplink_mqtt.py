@@ -88,6 +88,9 @@ class MqttTransport:
     async def send_catalog(self, name: str, body: bytes) -> Answer:
         return await self._exchange("catalog", body, self._timeout_s)
 
+    async def fetch_campaign(self) -> Answer:
+        return await self._exchange("campaign", b"", self._timeout_s)
+
     async def _exchange(self, topic: str, body: bytes, timeout_s: float) -> Answer:
         try:
             async with asyncio.timeout(timeout_s):

@@ -8,12 +8,12 @@ import aiohttp
 from edge.agent_plan import read_token
 from edge.config import EdgeConfig
 from edge.tls import tls_context
-from edge.transport import Transport
+from edge.transport import AgentTransport
 from edge.uplink_http import HttpTransport
 
 
 @asynccontextmanager
-async def open_transport(config: EdgeConfig) -> AsyncIterator[Transport]:
+async def open_transport(config: EdgeConfig) -> AsyncIterator[AgentTransport]:
     """The transport that `url` in [uplink] names. Raises UplinkError for certificates that cannot be used."""
     url, tls = config.uplink.url, tls_context(config.uplink)
 

@@ -3,7 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from edge.status import AgentStatus, ClockStatus, PollStatus, SpoolStatus, UplinkStatus, frame_rates
+from edge.status import (
+    AgentStatus,
+    CampaignStatus,
+    CaptureStatus,
+    ClockStatus,
+    PollStatus,
+    SpoolStatus,
+    UplinkStatus,
+    frame_rates,
+)
 
 
 def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
@@ -24,6 +33,10 @@ def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
     yield f"clock: {_clock(after.clock)}"
     dropped = ", ".join(f"{count:,} {cause}" for cause, count in after.samples_dropped.items() if count)
     yield f"samples: {after.samples_kept:,} of {after.samples_seen:,} kept{f' ({dropped})' if dropped else ''}"
+    if after.campaign is not None:
+        yield f"campaign: {_campaign(after.campaign)}"
+    if after.captures is not None:
+        yield f"captures: {_captures(after.captures)}"
     yield f"spool: {_spool(after.spool, after.now_ms)}"
     yield f"uplink: {_uplink(after.uplink, after.now_ms)}; {after.settled:,} of {after.stored:,} batches settled"
     lost = {cause: count for cause, count in after.lost.items() if count}
@@ -33,6 +46,22 @@ def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
 def _poll(poll: PollStatus) -> str:
     asked = f"{poll.requests:,} requests to {poll.controllers} controllers, {poll.answered:,} answered"
     return asked if poll.last_error is None else f"{asked}; NOT SENT: {poll.last_error}"
+
+
+def _campaign(campaign: CampaignStatus) -> str:
+    if campaign.state == "none":
+        return "none, the agent's own file holds"
+    name = f"{campaign.id} {campaign.version}" if campaign.id else f"one with the etag {campaign.etag}"
+    if campaign.state == "refused":
+        return f"REFUSED {name}: {campaign.reason}; instead: {campaign.instead}"
+    return f"{name} is {campaign.state}"
+
+
+def _captures(captures: CaptureStatus) -> str:
+    taken = _listed(captures.taken) or "none"
+    not_taken = f"; not taken: {_listed(captures.not_taken)}" if captures.not_taken else ""
+    ring = f"{captures.ring_frames:,} frames in the black box"
+    return f"{taken}{not_taken}; {captures.frames:,} frames sent, {ring}"
 
 
 def _bus_counts(dropped: int, errors: int, faults: Mapping[str, int]) -> dict[str, int]:

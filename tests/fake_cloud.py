@@ -10,6 +10,7 @@ import zstandard
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from wire.campaign import campaign_etag
 from wire.codec import decode_batch
 from wire.envelope import Request, Settled, parse_request
 from wire.model import Batch
@@ -33,6 +34,10 @@ class FakeCloud:
         self.most_batches: int | None = None
         self.refuses: Callable[[Batch], str | None] = lambda _: None
         self.wanted_catalogs: list[str] = []
+        self.campaign: bytes | None = None
+        """What the vehicle is meant to go by; None says nothing of it."""
+        self.campaigns_given: list[int] = []
+        """How many requests had come, each time when it was asked for."""
         self.batches: dict[tuple[str, int], Batch] = {}
         """What is in the database."""
         self.queue: dict[tuple[str, int], Batch] = {}
@@ -69,11 +74,16 @@ class FakeCloud:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/batches", self._batches)
         app.router.add_put("/v1/catalogs/{hash}", self._catalog)
+        app.router.add_get("/v1/campaign", self._campaign)
         return app
 
     async def _catalog(self, request: web.Request) -> web.Response:
         self.catalogs[request.match_info["hash"]] = await request.read()
         return web.Response(status=204)
+
+    async def _campaign(self, _: web.Request) -> web.Response:
+        self.campaigns_given.append(len(self.requests))
+        return web.Response(body=self.campaign)
 
     async def _batches(self, http: web.Request) -> web.Response:
         self._heard.set()
@@ -120,6 +130,7 @@ class FakeCloud:
             ],
             "bus": self.bus,
             "epoch": self.epoch,
+            "campaign": None if self.campaign is None else campaign_etag(self.campaign),
             "catalogs": [name for name in self.wanted_catalogs if name not in self.catalogs],
         }
 

@@ -19,7 +19,7 @@ from cloud.local_broker import reload_embedded
 from cloud.mosquitto_password import with_user
 from cloud.services.mosquitto import password_file
 from edge.errors import UplinkError
-from edge.transport import Transport
+from edge.transport import AgentTransport
 from edge.uplink_http import HttpTransport
 from edge.uplink_mqtt import Broker, MqttTransport
 from tests.private_services import PrivateServices
@@ -27,6 +27,7 @@ from tests.running import eventually
 
 TOKEN = "fwd_good"
 TIMEOUT_S = 3.0
+WHAT = {"batches": "batch", "catalogs": "catalog", "campaign": "campaign"}
 PROBLEM = '{"status": %d, "title": "…", "detail": "%s", "retry_after": 7}'
 
 
@@ -47,9 +48,9 @@ class FarEnd:
 @dataclass
 class Subject:
     far: FarEnd
-    open: Callable[[Callable[[], str]], Awaitable[Transport]]
+    open: Callable[[Callable[[], str]], Awaitable[AgentTransport]]
 
-    async def transport(self, token: str = TOKEN) -> Transport:
+    async def transport(self, token: str = TOKEN) -> AgentTransport:
         return await self.open(lambda: token)
 
 
@@ -64,11 +65,11 @@ async def subject(request: pytest.FixtureRequest, private_services: PrivateServi
 
 
 @asynccontextmanager
-async def over_http(far: FarEnd) -> AsyncIterator[Callable[[Callable[[], str]], Awaitable[Transport]]]:
+async def over_http(far: FarEnd) -> AsyncIterator[Callable[[Callable[[], str]], Awaitable[AgentTransport]]]:
     async def serve(request: web.Request) -> web.Response:
         if request.headers["Authorization"] != f"Bearer {TOKEN}":
             return web.Response(status=401)
-        body = far.hear("catalog" if request.path.startswith("/v1/catalogs/") else "batch", await request.read())
+        body = far.hear(WHAT[request.path.split("/")[2]], await request.read())
         if body is None:
             await asyncio.sleep(TIMEOUT_S * 2)
             return web.Response(status=500)
@@ -82,7 +83,7 @@ async def over_http(far: FarEnd) -> AsyncIterator[Callable[[Callable[[], str]], 
         stack.push_async_callback(server.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def open_transport(token: Callable[[], str]) -> Transport:
+        async def open_transport(token: Callable[[], str]) -> AgentTransport:
             return HttpTransport(session, url=str(server.make_url("")), token=token, timeout_s=TIMEOUT_S)
 
         yield open_transport
@@ -91,7 +92,7 @@ async def over_http(far: FarEnd) -> AsyncIterator[Callable[[Callable[[], str]], 
 @asynccontextmanager
 async def over_mqtt(
     far: FarEnd, services: PrivateServices
-) -> AsyncIterator[Callable[[Callable[[], str]], Awaitable[Transport]]]:
+) -> AsyncIterator[Callable[[Callable[[], str]], Awaitable[AgentTransport]]]:
     url = (await services.start("mosquitto")).running["mosquitto"].url
     parts = urlsplit(url)
     kept: Path = password_file(services.home / "services" / "mosquitto")
@@ -108,7 +109,7 @@ async def over_mqtt(
         stack.callback(listener.stop)
         await eventually(lambda: listening(listener))
 
-        async def open_transport(token: Callable[[], str]) -> Transport:
+        async def open_transport(token: Callable[[], str]) -> AgentTransport:
             broker = Broker("127.0.0.1", parts.port or 0)
             transport = MqttTransport(broker, vehicle="v1", token=token, timeout_s=TIMEOUT_S)
             return await stack.enter_async_context(transport)
@@ -132,6 +133,12 @@ async def test_catalog_arrives(subject: Subject) -> None:
     transport = await subject.transport()
     assert 200 <= (await transport.send_catalog("ab" * 32, b'{"signals":[]}')).status < 300
     assert subject.far.heard == [("catalog", b'{"signals":[]}')]
+
+
+async def test_campaign_is_asked_for_and_comes(subject: Subject) -> None:
+    answer = await (await subject.transport()).fetch_campaign()
+    assert (answer.status, answer.body) == (200, b'{"accepted":[]}')
+    assert subject.far.heard == [("campaign", b"")]
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 503])
