@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from edge.agent_plan import Bus, Plan, faults, known_names, plan_agent, read_token
 from edge.agent_status import StatusGatherer
+from edge.blackbox_socket import serve_blackbox
 from edge.campaign_follower import CampaignFollower
 from edge.campaign_keeper import CampaignKeeper, Standing, campaign_file
 from edge.clock_trust import ClockTrust
@@ -95,6 +96,7 @@ async def run_agent(
         timekeeper = _keep_time(config, clock, spool)
         status = StatusGatherer(plan, outbox, uplink, timekeeper, campaigns)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
+        await opened.enter_async_context(serve_blackbox(config.spool.path, plan.pipeline.ring))
         watch = ClockWatch(clock, timekeeper, plan.pipeline, outbox, uplink.counts)
         agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower)
         agent.note_start(spool)

@@ -164,8 +164,6 @@ class CampaignKeeper:
     def _check(self, body: bytes) -> tuple[Selection, dict[str, JsonValue]]:
         """Raises CampaignError or CampaignRefused."""
         campaign = read_campaign(body)
-        if campaign.capture and not self._can_capture:
-            raise CampaignRefused("it has captures, and [blackbox] max_bytes = 0 keeps no frames to take them from")
         known = frozenset(self._known())
         told: dict[str, JsonValue] = {
             "state": "active",
@@ -175,7 +173,7 @@ class CampaignKeeper:
         }
         if idle := idle_rules(campaign, known):
             told["idle"] = [*idle]
-        return select(campaign, known), told
+        return select(campaign, known, can_capture=self._can_capture), told
 
     def _active_name(self) -> str | None:
         if self._file.active is None:

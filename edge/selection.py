@@ -30,8 +30,10 @@ class Selection:
         return Conditions([parse_condition(capture.when) for capture in self.captures], self.known)
 
 
-def select(campaign: Campaign, known: Iterable[str]) -> Selection:
+def select(campaign: Campaign, known: Iterable[str], *, can_capture: bool = True) -> Selection:
     """Raises CampaignRefused. `known` are the full names that conditions may name, without sources."""
+    if campaign.capture and not can_capture:
+        raise CampaignRefused("it has captures, and [blackbox] max_bytes = 0 keeps no frames to take them from")
     selection = Selection(
         rules=sampling_rules(campaign.sampling),
         captures=campaign.capture,

@@ -4,9 +4,8 @@ A socket and no file: a status written every second would wear out the card.
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +14,8 @@ from pydantic import ValidationError
 
 from edge.errors import EdgeError
 from edge.status import AgentStatus
+from edge.unix_socket import PATIENCE_S, serve, short_name
 
-PATIENCE_S: Final = 10.0
-_MODE: Final = 0o660
 _MOST_BYTES: Final = 2**20
 
 log = structlog.get_logger(__name__)
@@ -34,35 +32,13 @@ def socket_of(spool: Path) -> Path:
 
 @asynccontextmanager
 async def serve_status(spool: Path, gather: Callable[[], Awaitable[AgentStatus]]) -> AsyncIterator[None]:
-    """Answer as long as the block runs. The spool's owner is alone, so a socket that is there is a dead one's.
+    """Answer as long as the block runs."""
 
-    Where there can be no socket, as on a FAT card, it is said and the agent runs without.
-    """
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write((await gather()).model_dump_json().encode())
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            writer.write((await gather()).model_dump_json().encode())
-            await asyncio.wait_for(writer.drain(), PATIENCE_S)
-        except (ConnectionError, TimeoutError):
-            pass  # who asked did not wait
-        finally:
-            writer.close()
-
-    path = socket_of(spool)
-    try:
-        path.unlink(missing_ok=True)
-        with _short(path) as address:
-            server = await asyncio.start_unix_server(answer, address)
-        path.chmod(_MODE)
-    except OSError as error:
-        log.warning("status_not_served", path=str(path), error=str(error))
+    async with serve(socket_of(spool), answer):
         yield
-        return
-    try:
-        yield
-    finally:
-        server.close()
-        path.unlink(missing_ok=True)
 
 
 async def ask_status(spool: Path) -> AgentStatus:
@@ -70,7 +46,7 @@ async def ask_status(spool: Path) -> AgentStatus:
     path = socket_of(spool)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            with _short(path) as address:
+            with short_name(path) as address:
                 reader, writer = await asyncio.open_unix_connection(address)
             try:
                 text = await reader.read(_MOST_BYTES)
@@ -91,13 +67,3 @@ async def ask_status(spool: Path) -> AgentStatus:
         raise StatusError(f"the agent at {path} does not answer: {error or 'no answer in time'}") from error
     except ValidationError as error:
         raise StatusError(f"the agent at {path} is of another version: restart it") from error
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """A name for `path` that fits into the 108 bytes of a socket's address."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

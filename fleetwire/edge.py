@@ -1,6 +1,7 @@
 """fleetwire edge: the agent in the vehicle."""
 
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -13,13 +14,16 @@ import click
 import structlog
 
 from edge.agent import run_agent
+from edge.blackbox_socket import BlackboxError, read_blackbox
 from edge.check import LISTEN_S, check_all
 from edge.config import EdgeConfig, load_edge_config
 from edge.enrol import enrol
 from edge.finding import Finding
+from edge.forecast import HOURS_PER_DAY
 from edge.service_manager import ServiceManager
 from edge.status import AgentStatus
 from edge.status_socket import ask_status
+from fleetwire.edge_campaign import check_campaign
 from fleetwire.edge_install import install, uninstall
 from fleetwire.edge_prove import prove
 from fleetwire.edge_status import render
@@ -90,16 +94,55 @@ def run(config_path: Path, exit_when_settled: bool) -> None:
     "--seconds", type=click.FloatRange(0.1, 3600), default=LISTEN_S, show_default=True, help="How long to listen."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: ok, and findings with what, level, found, advice.")
-def check(config_path: Path, seconds: float, as_json: bool) -> None:
+@click.option(
+    "--campaign",
+    "campaign",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Only: is this campaign (TOML, or .json) good for this vehicle, and what would it bring?",
+)
+@click.option(
+    "--replay",
+    "recordings",
+    multiple=True,
+    metavar="[BUS=]LOG",
+    help="Only: what would come of this recording, by the campaign or the settings? Repeatable.",
+)
+@click.option(
+    "--hours",
+    "hours_per_day",
+    type=click.FloatRange(0.1, 24),
+    default=HOURS_PER_DAY,
+    show_default=True,
+    help="Of driving a day, for the month.",
+)
+def check(
+    config_path: Path,
+    seconds: float,
+    as_json: bool,
+    campaign: Path | None,
+    recordings: tuple[str, ...],
+    hours_per_day: float,
+) -> None:
     """Try everything that the agent needs, and say what to do about what is wrong. Nothing is stored or sent.
 
     Each bus is listened to, and what comes is held against its databases: unknown and unseen messages, values out of
     range, cycle times. Then GPS, the clock, the disk and the uplink. FIX is a problem, and makes the exit status 1; a
     note may be as it should be. Stop the agent before: a serial port has one reader.
+
+    With --campaign or --replay nothing is tried but that: the recording goes through the agent's own decoder, sampler,
+    captures and compression, and MB a month, samples a second and captures are foretold. The agent may go on.
+
+    \b
+    fleetwire edge check --config edge.toml
+    fleetwire edge check --config edge.toml --campaign brake.toml --replay can0=drive.log
     """
     _set_up_logging(logging.ERROR)
     with errors_in_a_line():
         config = load_edge_config(config_path)
+        if campaign is not None or recordings:
+            check_campaign(config, campaign, recordings, hours_per_day=hours_per_day, as_json=as_json)
+            return
         findings = asyncio.run(_check(config, seconds, show=not as_json))
     problems = sum(finding.level == "problem" for finding in findings)
     if as_json:
@@ -120,6 +163,24 @@ def status(config_path: Path, as_json: bool) -> None:
     with errors_in_a_line():
         before, after = asyncio.run(_look_twice(load_edge_config(config_path), 0 if as_json else RATE_S))
     click.echo(after.model_dump_json(indent=1) if as_json else "\n".join(render(before, after)))
+
+
+@edge.command("blackbox", short_help="The newest raw frames of the running agent, as a log.")
+@config_option
+@click.argument("log", metavar="LOG", type=click.Path(dir_okay=False, path_type=Path))
+def blackbox(config_path: Path, log: Path) -> None:
+    """Write the running agent's black box to LOG: the newest raw frames of all buses, in candump's form.
+
+    \b
+    fleetwire edge blackbox --config edge.toml before-it-stalled.log
+    fleetwire decode before-it-stalled.log --dbc better.dbc
+
+    How far it reaches back says [blackbox] max_bytes in the settings, and whether frames are in it that no database
+    knows, all_frames. LOG appears when it is whole; with .gz behind its name it is compressed.
+    """
+    with errors_in_a_line():
+        count = asyncio.run(_save_blackbox(load_edge_config(config_path), log))
+    click.echo(f"{count:,} frames in {log}; next: fleetwire decode {log} --dbc vehicle.dbc")
 
 
 @edge.command("enroll", short_help="Get this vehicle's own token for a one-time code.")
@@ -146,6 +207,19 @@ def enroll(code: str, url: str | None, config_path: Path) -> None:
     if done.config_changed:
         click.echo(f"{config_path} was completed")
     click.echo(f"next: fleetwire edge check --config {config_path}")
+
+
+async def _save_blackbox(config: EdgeConfig, log: Path) -> int:
+    fresh = log.with_name(f".{log.name}.part")
+    try:
+        with gzip.open(fresh, "wb") if log.suffix == ".gz" else fresh.open("wb") as file:
+            count = await read_blackbox(config.spool.path, file.write)
+        fresh.replace(log)
+    except OSError as error:
+        raise BlackboxError(f"{log}: {error.strerror or error}") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return count
 
 
 async def _look_twice(config: EdgeConfig, seconds: float) -> tuple[AgentStatus, AgentStatus]:

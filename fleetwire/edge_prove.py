@@ -17,6 +17,7 @@ import click
 from edge.config import CanSettings, EdgeConfig, GpsSettings, load_edge_config
 from edge.frame_source import REPLAY
 from fleetwire.plain_errors import errors_in_a_line
+from fleetwire.recordings_by_bus import as_replay, by_bus
 from simulator.proof.schedule import KINDS
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def prove(
 
 def replayed(config: EdgeConfig, recordings: Sequence[str], folder: Path) -> EdgeConfig:
     """The settings with replays in place of buses and receivers. Raises click.UsageError for what is not there."""
-    chosen = _by_bus(config, recordings)
-    buses = [_replay(bus, chosen[index]) for index, bus in enumerate(config.can) if index in chosen]
+    chosen = by_bus(config, recordings)
+    buses = [as_replay(bus, chosen[index]) for index, bus in enumerate(config.can) if index in chosen]
     buses = buses or [bus for bus in config.can if bus.interface == REPLAY]
     gps = config.gps if config.gps is not None and config.gps.can is not None else None
     if not buses:
@@ -138,36 +139,6 @@ def render(finding: Finding) -> str:
 
 def _causes(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{cause.replace('_', ' ')} {count:,}" for cause, count in counts.items()) or "nothing"
-
-
-def _by_bus(config: EdgeConfig, recordings: Sequence[str]) -> dict[int, list[str]]:
-    """Which files each bus plays, by its place in the settings."""
-    names = {name: index for index, bus in enumerate(config.can) for name in (bus.name, bus.channel) if name}
-    chosen: dict[int, list[str]] = {}
-    for text in recordings:
-        bus, separator, file = text.partition("=")
-        if not separator or Path(text).exists():
-            bus, file = "", text
-        if bus and bus not in names:
-            known = ", ".join(str(name) for name in names)
-            raise click.UsageError(f"--replay {text}: there is no bus {bus!r} in the settings; there are: {known}")
-        if not config.can:
-            raise click.UsageError("--replay: the settings have no [[can]] bus")
-        if not Path(file).is_file():
-            raise click.UsageError(f"--replay {text}: there is no file {file}")
-        chosen.setdefault(names[bus] if bus else 0, []).append(file)
-    return chosen
-
-
-def _replay(bus: CanSettings, files: Sequence[str]) -> CanSettings:
-    return CanSettings(
-        interface=REPLAY,
-        channel=tuple(files),
-        name=bus.name,
-        dbc=bus.dbc,
-        strict=bus.strict,
-        protocols=bus.protocols,
-    )
 
 
 def _generated(folder: Path) -> tuple[CanSettings, GpsSettings | None]:

@@ -26,13 +26,15 @@ class Tally:
     deadband: int = 0
     min_interval: int = 0
     not_finite: int = 0
+    not_selected: int = 0
+    aggregated: int = 0
     waiting: int = 0
     fixes: int = 0
 
     @property
     def filtered(self) -> dict[str, int]:
         """By cause."""
-        causes = ("unchanged", "deadband", "min_interval", "not_finite")
+        causes = ("unchanged", "deadband", "min_interval", "not_finite", "not_selected", "aggregated")
         return {cause: getattr(self, cause) for cause in causes}
 
 

@@ -103,12 +103,14 @@ def _tally(plan: Plan) -> Tally:
     counts = plan.pipeline.sampler.counts
     return Tally(
         frames=tuple(bus.source.counts.frames for bus in plan.buses),
-        seen=counts.seen,
-        kept=counts.kept,
+        seen=counts.seen + counts.made,  # what is made of windows is seen when it is made
+        kept=counts.kept + counts.made,
         unchanged=counts.unchanged,
         deadband=counts.deadband,
         min_interval=counts.min_interval,
         not_finite=counts.not_finite,
+        not_selected=counts.not_selected,
+        aggregated=counts.aggregated,
         waiting=plan.pipeline.sampler.waiting,
         fixes=plan.pipeline.fixes,
     )
