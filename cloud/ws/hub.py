@@ -2,8 +2,12 @@
 
 Nothing is queued for a client. A subscription remembers the version up to which it has heard, a vehicle the version at
 which it last changed, so that whoever reads slowly gets the latest of each vehicle once, and costs no memory.
+
+Those who follow the whole fleet at the same rate are due at the same moments, so that what is written for the first of
+them is what all the others are sent.
 """
 
+import math
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,9 +17,12 @@ from pydantic_core import to_json
 from cloud.ws.live_vehicle import Facts, LiveVehicle, facts_of
 from cloud.ws.messages import error_message
 from cloud.ws.requests import MAX_SUBSCRIPTIONS, RequestError, Subscribe
+from cloud.ws.wanted import Wanted
 from wire.model import Batch, Event
 
 EVENTS_KEPT = 1000
+SHARED_MS = 20.0
+"""How old a message may be that was written for another client who wants the same."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,24 @@ class Subscription:
 
     request: Subscribe
     vehicles: frozenset[str] | None
-    signals: frozenset[str] | None
+    signals: Wanted | None
     client: "Client"
     sent: int = -1
     due_ms: float = 0.0
     fresh: bool = True
     pending: bool = True
     inside: set[str] = field(default_factory=set)
+
+    @property
+    def is_of_all(self) -> bool:
+        return self.vehicles is None and self.request.bbox is None
+
+    def next_due_ms(self, now_ms: float) -> float:
+        """About as often as was asked for; those of all vehicles at whole multiples of their period."""
+        period_ms = 1000 / self.request.max_hz
+        if not self.is_of_all:
+            return now_ms + period_ms
+        return math.ceil((now_ms + 0.75 * period_ms) / period_ms) * period_ms
 
 
 class Client:
@@ -60,14 +78,30 @@ class _Happened:
     tail: str
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What whoever had heard all before was told, and up to which version."""
+
+    messages: list[str]
+    until: int
+    at_ms: float
+
+
 class _Fleet:
     def __init__(self) -> None:
+        self.shared: dict[tuple[int, Wanted | None, int], _Shared] = {}
         self.by_change: OrderedDict[str, LiveVehicle] = OrderedDict()
         self.to_all: set[Subscription] = set()
         self.to_some: defaultdict[str, set[Subscription]] = defaultdict(set)
         self.events: deque[_Happened] = deque()
         self.event_keys: set[bytes] = set()
         self.forgotten = -1
+
+    @property
+    def newest(self) -> int:
+        """The version at which a vehicle last changed or something happened."""
+        changed = next(reversed(self.by_change.values())).version if self.by_change else -1
+        return max(changed, self.events[-1].version if self.events else -1)
 
     def changed(self, vehicle: LiveVehicle) -> None:
         self.by_change.move_to_end(vehicle.ident)
@@ -169,9 +203,9 @@ class Hub:
         """What one subscription is due now; empty when none is. Ask again once that is sent."""
         for subscription in client.subscriptions.values():
             if subscription.pending and (subscription.fresh or now_ms >= subscription.due_ms):
-                messages = self._snapshot(subscription) if subscription.fresh else self._update(subscription)
+                messages = self._snapshot(subscription) if subscription.fresh else self._news(subscription, now_ms)
                 if messages:
-                    subscription.due_ms = now_ms + 1000 / subscription.request.max_hz
+                    subscription.due_ms = subscription.next_due_ms(now_ms)
                     return messages
         return []
 
@@ -185,6 +219,21 @@ class Hub:
         events = self._events(subscription, since=heard) if heard >= 0 else []
         self._is_up_to_date(subscription)
         return [_message("snapshot", subscription, shown), *events]
+
+    def _news(self, subscription: Subscription, now_ms: float) -> list[str]:
+        if not subscription.is_of_all:
+            return self._update(subscription)
+        fleet = self._fleets[subscription.client.fleet_id]
+        key = (subscription.request.id, subscription.signals, subscription.sent)
+        shared = fleet.shared.get(key)
+        if shared is not None and now_ms - shared.at_ms <= SHARED_MS:
+            subscription.sent = shared.until
+            subscription.pending = fleet.newest > shared.until
+            return shared.messages
+        messages = self._update(subscription)
+        fleet.shared = {key: one for key, one in fleet.shared.items() if now_ms - one.at_ms <= SHARED_MS}
+        fleet.shared[key] = _Shared(messages, subscription.sent, now_ms)
+        return messages
 
     def _update(self, subscription: Subscription) -> list[str]:
         shown = []

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from cloud.latest import Position, newer
 from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS
 from cloud.vehicle_state import DRIVING_KMH, State, is_engine_speed, vehicle_state
+from cloud.ws.wanted import Wanted
 from wire.model import Batch, Fixes
 
 _HISTORY = 16
@@ -52,7 +53,7 @@ class LiveVehicle:
         self._engine_speeds: set[str] = set()
         self._changed_at = dict.fromkeys(("name", "state", "last_seen", "position"), version)
         self._history: deque[int] = deque([version], maxlen=_HISTORY)
-        self._encoded: dict[tuple[int, frozenset[str] | None], str | None] = {}
+        self._encoded: dict[tuple[int, Wanted | None], str | None] = {}
 
     def absorb(self, facts: Facts, now_ms: int, *, version: int) -> bool:
         """Whether anything is new by it, the state included; `version` then is this vehicle's."""
@@ -94,7 +95,7 @@ class LiveVehicle:
         self._note(version)
         return True
 
-    def news(self, since: int, signals: frozenset[str] | None) -> str | None:
+    def news(self, since: int, signals: Wanted | None) -> str | None:
         """As JSON, what changed after version `since` (-1: all there is); None if nothing of these signals did."""
         first = self._first_change_after(since)
         if first is None:
@@ -106,7 +107,7 @@ class LiveVehicle:
             self._encoded[key] = self._encode(since, signals)
         return self._encoded[key]
 
-    def _encode(self, since: int, signals: frozenset[str] | None) -> str | None:
+    def _encode(self, since: int, signals: Wanted | None) -> str | None:
         partial: dict[str, Any] = {"id": self.ident}
         if self._changed_at["name"] > since:
             partial["name"] = self._name
@@ -121,10 +122,12 @@ class LiveVehicle:
             partial["signals"] = values
         return to_json(partial).decode() if len(partial) > 1 else None
 
-    def _chosen(self, signals: frozenset[str] | None) -> list[tuple[str, Signal]]:
+    def _chosen(self, signals: Wanted | None) -> list[tuple[str, Signal]]:
         if signals is None:
             return list(self._signals.items())
-        return [(name, self._signals[name]) for name in signals if name in self._signals]
+        if signals.patterns:
+            return [(name, signal) for name, signal in self._signals.items() if signals.has(name)]
+        return [(name, self._signals[name]) for name in signals.names if name in self._signals]
 
     def _first_change_after(self, since: int) -> int | None:
         """Names what two listeners share who are due the same; None where that is too long ago to know."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
+from cloud.ws.wanted import Wanted
 from wire.codec import describe
 
 MAX_VEHICLES = 1000
@@ -55,9 +56,9 @@ class Subscribe(_Request):
         return None if EVERYTHING in self.vehicles else frozenset(self.vehicles)
 
     @property
-    def of_signals(self) -> frozenset[str] | None:
-        """None: all; the empty set: positions and states only."""
-        return None if EVERYTHING in self.signals else frozenset(self.signals)
+    def of_signals(self) -> Wanted | None:
+        """None: all; nothing wanted: positions and states only."""
+        return None if EVERYTHING in self.signals else Wanted.of(self.signals)
 
 
 class Unsubscribe(_Request):

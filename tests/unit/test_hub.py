@@ -160,6 +160,45 @@ def test_signals_can_be_chosen_or_left_out(hub: Hub) -> None:
     assert "signals" not in none.collect(NOW + 1000)[0]["vehicles"][0]
 
 
+@pytest.mark.parametrize(
+    ("wish", "heard"),
+    [
+        ("EEC1.*", {"EEC1.Speed", "pt:EEC1.Speed@0B", "EEC1.Load:mean"}),
+        ("*.Speed", {"EEC1.Speed", "pt:EEC1.Speed@0B"}),
+        ("EEC?.Load", {"EEC1.Load:mean"}),
+        ("EEC1.Load:mean", {"EEC1.Load:mean"}),
+        ("eec1.*", set()),
+    ],
+)
+def test_signals_can_be_chosen_by_patterns_that_look_at_message_and_signal_alone(
+    hub: Hub, wish: str, heard: set[str]
+) -> None:
+    screen = Screen(hub)
+    screen.subscribe(vehicles=["a"], signals=[wish])
+    screen.collect()
+    names = ["EEC1.Speed", "pt:EEC1.Speed@0B", "EEC1.Load:mean", "TSC1.Torque"]
+    hub.apply(batch(signals={name: column((0, 1.0)) for name in names}), NOW, NOW)
+    [update] = screen.collect(NOW + 1000)
+    assert set(update["vehicles"][0].get("signals", {})) == heard
+
+
+def test_those_who_follow_all_are_due_together_and_sent_the_same_text(hub: Hub) -> None:
+    first, second = Screen(hub), Screen(hub)
+    for at_ms, screen in ((NOW + 90, first), (NOW + 110, second)):
+        screen.subscribe(max_hz=10)
+        screen.collect(at_ms)
+    hub.apply(batch(signals={"M.S": column((0, 1.0))}), NOW, NOW)
+    assert first.wait_ms(NOW + 150) == second.wait_ms(NOW + 150) == 50
+    told = hub.collect(first.client, NOW + 200)
+    hub.apply(batch(signals={"M.S": column((5, 2.0))}), NOW, NOW)
+    assert hub.collect(second.client, NOW + 201)[0] is told[0]
+    # What came in between is told at the next moment, and lost to none.
+    for screen in (first, second):
+        assert screen.wait_ms(NOW + 201) == 99
+        assert screen.collect(NOW + 300)[0]["vehicles"][0]["signals"] == {"M.S": [NOW + 5, 2.0]}
+        assert screen.wait_ms(NOW + 300) is None
+
+
 def test_state_changes_by_time_are_pushed(hub: Hub) -> None:
     hub.apply(batch(signals={"Engine.Speed": column((0, 800.0))}, fixes=fix(30.0)), NOW, NOW)
     screen = Screen(hub)
