@@ -31,3 +31,6 @@ class WriterMetrics:
             registry=registry,
         )
         self.shards = Gauge("fleetwire_writer_shards", "Shards that this writer holds.", registry=registry)
+        self.backlog = Gauge(
+            "fleetwire_writer_backlog", "Entries in the streams of these shards, not yet stored.", registry=registry
+        )

@@ -13,6 +13,7 @@ from cloud.config import CloudConfig
 from cloud.database import QUICK_S, Pool, inspect, make_pool, ping
 from cloud.housekeeping import Housekeeping
 from cloud.store import Store
+from cloud.writer.backlog import watch_backlog
 from cloud.writer.committer import Committer, until_usable
 from cloud.writer.leases import Leases
 from cloud.writer.metrics import WriterMetrics
@@ -54,6 +55,7 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
                 done = asyncio.Event()
                 tasks.create_task(leases.run(done), name="leases")
                 keeping = tasks.create_task(Housekeeping(spare).run(done), name="housekeeping")
+                tasks.create_task(watch_backlog(bus, leases, metrics, until=done), name="backlog")
                 say(f"writer is ready, metrics on {address}/metrics")
                 await writer.run(stop)
                 done.set()
