@@ -29,6 +29,7 @@ class CloudConfig(BaseModel):
     host: str = "127.0.0.1"
     ingest_port: int = Field(default=8081, ge=0, le=65535)
     web_port: int = Field(default=8080, ge=0, le=65535)
+    osmand_port: int = Field(default=5055, ge=0, le=65535, description="ingest's, for OsmAnd-style reports")
     writer_port: int = Field(default=8082, ge=0, le=65535)
     shards: int = Field(default=16, ge=1, le=1024)
     group_samples: int = Field(default=50_000, ge=1, description="the writer commits after this many samples")

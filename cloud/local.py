@@ -19,7 +19,7 @@ from cloud.supervisor import Order, Probe, Say
 
 TOKEN_NAME = "fleetwire up"
 ANY_PORT = 20_000  # where the search for a port 0 begins
-_PORT_KEYS = ("web_port", "ingest_port", "writer_port")
+_PORT_KEYS = ("web_port", "ingest_port", "osmand_port", "writer_port")
 
 
 @dataclass(frozen=True)

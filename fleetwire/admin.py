@@ -12,7 +12,7 @@ from typing import TypeVar
 import asyncpg
 import click
 
-from cloud import accounts, invites
+from cloud import accounts, invites, osmand
 from cloud.config import load_cloud_config
 from cloud.database import Executor, connect
 from cloud.errors import CloudError
@@ -191,6 +191,25 @@ def vehicle_revoke(config: Path | None, id: str) -> None:
         raise click.ClickException(f"vehicle '{id}' has no token in force")
     _tell_broker(config)
     click.echo(f"{count} token{'s' if count > 1 else ''} of '{id}' no longer in force")
+
+
+@vehicle.command("osmand")
+@click.argument("id")
+@click.option("--device", metavar="IDENT", help="The identifier that the device sends; without it one is drawn.")
+@click.option("--off", is_flag=True, help="The vehicle may report no more.")
+@click.pass_obj
+def vehicle_osmand(config: Path | None, id: str, device: str | None, off: bool) -> None:
+    """Let a vehicle send positions as OsmAnd, Traccar's client and many trackers do, and print its identifier.
+
+    The identifier is all that such a device proves itself with: let it be drawn, or choose one that is hard to guess.
+    Reports go to ingest's port 5055.
+    """
+    if off:
+        if not _run(config, lambda db: osmand.disable(db, id), action="osmand.disable", vehicle=id):
+            raise click.ClickException(f"vehicle '{id}' could not report anyway")
+        click.echo(f"vehicle '{id}' reports no more")
+    else:
+        click.echo(_run(config, lambda db: osmand.enable(db, id, device), action="osmand.enable", vehicle=id))
 
 
 @vehicle.command("list")

@@ -26,7 +26,7 @@ PATIENCE_S = 30
 
 
 def settings(database_url: str, redis_url: str, **more: Any) -> CloudConfig:
-    usual = {"home": Path("/nowhere"), "ingest_port": 0, "writer_port": 0, "web_port": 0}
+    usual = {"home": Path("/nowhere"), "ingest_port": 0, "osmand_port": 0, "writer_port": 0, "web_port": 0}
     return CloudConfig(database_url=database_url, redis_url=redis_url, **usual | more)
 
 

@@ -1,14 +1,11 @@
 """Ingest's routes. Every refusal is problem+json that says what to do."""
 
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from cloud.accounts import Device
 from cloud.ingest.batch_connections import Answer
 from cloud.ingest.body import Body, content_encoding, read_body, unpack
 from cloud.ingest.devices import Devices
@@ -17,10 +14,10 @@ from cloud.ingest.http_head import BATCHES, Head
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.requests import aside, read_json
 from cloud.ingest.service import Ingest
+from cloud.ingest.turns import Turns
 from cloud.problem import Problem, problem_body, problem_fields, problem_response
 from wire.campaign import campaign_etag
 
-AT_ONCE_PER_VEHICLE: Final = 8
 ANYWHERE: Final = "/{anywhere:.*}"
 
 _JSON: Final = [(str(hdrs.CONTENT_TYPE), "application/json")]
@@ -45,7 +42,7 @@ class IngestApi:
         self._metrics = metrics
         self._body_bytes = body_bytes
         self._plain_bytes = plain_bytes
-        self._busy: Counter[str] = Counter()
+        self._turns = Turns()
 
     def make_app(self) -> web.Application:
         app = web.Application()
@@ -66,7 +63,7 @@ class IngestApi:
         began = time.perf_counter()
         try:
             device = await self._devices.identify(head.authorization)
-            with self._turn(device):
+            with self._turns.of(device.vehicle):
                 coding = content_encoding((head.encoding,) if head.encoding else ())
                 unpacked = unpack(body, coding, plain_limit=self._plain_bytes)
                 answer = 200, _JSON, await self._ingest.take_batches(device, unpacked)
@@ -77,13 +74,13 @@ class IngestApi:
 
     async def _post_batches(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
-        with self._turn(device):
+        with self._turns.of(device.vehicle):
             reply = await self._ingest.take_batches(device, await self._body(request))
         return web.Response(body=reply, content_type="application/json")
 
     async def _put_catalog(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
-        with self._turn(device):
+        with self._turns.of(device.vehicle):
             await self._ingest.put_catalog(device, request.match_info["hash"], (await self._body(request)).plain)
         response = web.Response(status=204)
         response.force_close()  # what follows are batches again, which a connection of their own serves faster
@@ -100,7 +97,7 @@ class IngestApi:
 
     async def _post_events(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
-        with self._turn(device):
+        with self._turns.of(device.vehicle):
             value = await aside(read_json, (await self._body(request)).plain)
             return web.json_response(await self._ingest.take_events(device, value))
 
@@ -112,23 +109,6 @@ class IngestApi:
 
     async def _body(self, request: web.Request) -> Body:
         return await read_body(request, limit=self._body_bytes, plain_limit=self._plain_bytes)
-
-    @contextmanager
-    def _turn(self, device: Device) -> Iterator[None]:
-        """Raises Problem 429: a vehicle that asks faster than it is answered must not crowd out the others."""
-        if self._busy[device.vehicle] >= AT_ONCE_PER_VEHICLE:
-            raise Problem(
-                429,
-                f"{AT_ONCE_PER_VEHICLE} requests of '{device.vehicle}' are being served; wait for their answers",
-                headers={hdrs.RETRY_AFTER: "1"},
-            )
-        self._busy[device.vehicle] += 1
-        try:
-            yield
-        finally:
-            self._busy[device.vehicle] -= 1
-            if not self._busy[device.vehicle]:
-                del self._busy[device.vehicle]
 
     def _answering(self, route: str, handler: Handler) -> Handler:
         """`handler` with problems answered and all counted. A middleware would cost each request several calls more."""

@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 from aiohttp import hdrs
 
-from cloud import accounts
+from cloud import accounts, osmand
 from cloud.accounts import DEVICE_TOKEN, Device, token_hash
 from cloud.database import QUICK_S, UNAVAILABLE, Executor, Pool
 from cloud.ingest.retry import try_again
@@ -16,6 +16,7 @@ from cloud.problem import Problem
 
 FRESH_S: Final = 30.0
 REMEMBERED: Final = 200_000
+STRANGERS_REMEMBERED: Final = 10_000
 
 
 class Devices:
@@ -25,6 +26,7 @@ class Devices:
         self._pool = pool
         self._now_s = now_s
         self._known: dict[bytes | str, tuple[Device, float]] = {}
+        self._unknown: dict[str, float] = {}
 
     async def identify(self, authorization: str | None) -> Device:
         """Raises Problem 401, or 503 for an unknown token while the database cannot be asked."""
@@ -36,6 +38,20 @@ class Devices:
     async def vouched_for(self, vehicle: str) -> Device:
         """A vehicle that the MQTT broker has authenticated. Raises the same."""
         return await self._look(vehicle, partial(accounts.device_of, vehicle=vehicle))
+
+    async def reporting_as(self, ident: str) -> Device:
+        """The vehicle that reports under this identifier, which is all it has. Raises Problem 404 or 503."""
+        if (until_s := self._unknown.get(ident)) is not None and self._now_s() < until_s:
+            raise _nobody(ident)
+        try:
+            return await self._look(f"osmand:{ident}", partial(osmand.device, ident=ident))
+        except Problem as problem:
+            if problem.status != 401:
+                raise
+            if len(self._unknown) >= STRANGERS_REMEMBERED:
+                self._unknown.clear()
+            self._unknown[ident] = self._now_s() + FRESH_S
+            raise _nobody(ident) from problem
 
     async def _look(self, key: bytes | str, ask: Callable[[Executor], Awaitable[Device | None]]) -> Device:
         device, asked_s = self._known.get(key, (None, 0.0))
@@ -59,3 +75,8 @@ class Devices:
 
 def _unauthorized(detail: str) -> Problem:
     return Problem(401, detail, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="fleetwire"'})
+
+
+def _nobody(ident: str) -> Problem:
+    shown = ident[:64]
+    return Problem(404, f"no vehicle reports as '{shown}'; 'fleetwire admin vehicle osmand ID' lets one do so")

@@ -24,6 +24,7 @@ from cloud.ingest.enrolment import Enrolment
 from cloud.ingest.ledgers import LedgerReader
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.mqtt import Broker, MqttListener
+from cloud.ingest.osmand_app import OsmandApi
 from cloud.ingest.service import Ingest
 from cloud.store import Store
 
@@ -66,15 +67,24 @@ async def run(
             ]
             if passwords is not None:
                 running.append(tasks.create_task(passwords.watch(pool), name="broker passwords"))
-            async with runtime.serve(
-                app,
-                host=config.host,
-                port=config.ingest_port,
-                fixed=config.was_set("ingest_port"),
-                auto_decompress=False,
-                front=BatchConnections(api.answer_batches, body_bytes=config.body_bytes).serving,
-            ) as address:
-                say(f"ingest is ready on {address}")
+            async with (
+                runtime.serve(
+                    OsmandApi(ingest, devices, metrics).make_app(),
+                    host=config.host,
+                    port=config.osmand_port,
+                    fixed=config.was_set("osmand_port"),
+                    auto_decompress=False,
+                ) as osmand,
+                runtime.serve(
+                    app,
+                    host=config.host,
+                    port=config.ingest_port,
+                    fixed=config.was_set("ingest_port"),
+                    auto_decompress=False,
+                    front=BatchConnections(api.answer_batches, body_bytes=config.body_bytes).serving,
+                ) as address,
+            ):
+                say(f"ingest is ready on {address} and, for OsmAnd-style reports, on {osmand}")
                 if listener is None:
                     await stop.wait()
                 else:

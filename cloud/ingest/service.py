@@ -96,7 +96,10 @@ class Ingest:
         return await self.store_events(device, read_events(value, device.vehicle))
 
     async def store_events(self, device: Device, events: Sequence[KeyedBatch]) -> dict[str, int]:
-        """How many were stored, repeated, set aside and erased, once that is committed. Raises Problem 422 or 503."""
+        """How many were stored and repeated, and if any were set aside or fell into an erased span.
+
+        Returns once that is committed. Raises Problem 422 or 503.
+        """
         received_ms = time.time_ns() // 1_000_000
         keyed = [(event.key, facts_of(event.batch)) for event in events]
         try:
@@ -109,12 +112,8 @@ class Ingest:
         self._metrics.events.inc(stored.stored)
         if stored.stored:
             await self._publish(device.vehicle, [event.batch.model_dump_json().encode() for event in events])
-        return {
-            "stored": stored.stored,
-            "repeated": stored.repeated,
-            "set_aside": stored.aside,
-            "erased": stored.erased,
-        }
+        unusual = {"set_aside": stored.aside, "erased": stored.erased}
+        return {"stored": stored.stored, "repeated": stored.repeated} | {n: k for n, k in unusual.items() if k}
 
     async def _queue(self, vehicle: str, taken: Sequence[Taken], news: Sequence[StreamClaim]) -> str | None:
         """The bus id; None when there was nothing to queue and Redis is down."""
