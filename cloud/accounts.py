@@ -123,6 +123,20 @@ async def revoke_devices(db: Executor, vehicle: str) -> int:
     return len(await db.fetch(_SQL["revoke_credentials"], vehicle))
 
 
+async def revoke_token_of_device(db: Executor, token: str) -> None:
+    """Ends one device token; the vehicle's others stay in force."""
+    await db.execute(_SQL["revoke_credential"], token_hash(token))
+
+
+async def is_registered(db: Executor, vehicle: str) -> bool:
+    return bool(await db.fetchval(_SQL["is_registered"], vehicle))
+
+
+async def other_streams(db: Executor, vehicle: str, beginning: str, stream: str) -> bool:
+    """Whether the ledger has streams of a vehicle that begin so, besides this one."""
+    return bool(await db.fetchval(_SQL["other_streams"], vehicle, beginning, stream))
+
+
 async def device(db: Executor, token: str) -> Device | None:
     row = await db.fetchrow(_SQL["device_by_hash"], token_hash(token))
     return Device(row["id"], row["fleet_id"], row["ident"]) if row else None

@@ -135,7 +135,7 @@ class Outbox:
 
         def load() -> tuple[Loaded, bytes]:
             loaded = self._spool.load(plan.batches, max_bytes=most_bytes)
-            return loaded, _body([payload for _, payload in loaded.batches], plan.claims)
+            return loaded, request_body([payload for _, payload in loaded.batches], plan.claims)
 
         loaded, body = await self._on_disk(self._loaded, load)
         return Shipment(replace(plan, batches=tuple(key for key, _ in loaded.batches)), body)
@@ -242,7 +242,7 @@ async def _to_the_end(note: Callable[[T], None], work: Callable[P, T], *args: P.
     return task.result()
 
 
-def _body(payloads: Sequence[bytes], claims: Sequence[StreamClaim]) -> bytes:
+def request_body(payloads: Sequence[bytes], claims: Sequence[StreamClaim]) -> bytes:
     streams = json.dumps([claim.model_dump(mode="json") for claim in claims], separators=(",", ":")).encode()
     envelope = b'{"batches":[' + b",".join(payloads) + b'],"streams":' + streams + b"}"
     return zstandard.ZstdCompressor(level=REQUEST_LEVEL, write_checksum=True).compress(envelope)

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "edge": ("fleetwire.edge:edge", "The agent in the vehicle."),
     "simulate": ("fleetwire.simulate:simulate", "Make and replay drives; run a whole fleet."),
     "decode": ("fleetwire.decode:decode", "Decode a recording with a DBC."),
+    "import": ("fleetwire.import_log:import_log", "Store recordings as data of a vehicle."),
     "admin": ("fleetwire.admin:admin", "Users, tokens and vehicles."),
     "doctor": ("fleetwire.doctor:doctor", "Say what is wrong with this installation."),
 }

@@ -63,6 +63,21 @@ WITH withdrawn AS (
 UPDATE credentials c SET revoked_at = now() FROM vehicles v
 WHERE v.id = c.vehicle_id AND v.ident = $1 AND c.revoked_at IS NULL RETURNING c.id;
 
+-- name: revoke_credential
+-- Ends one device token.
+UPDATE credentials SET revoked_at = now() WHERE hash = $1 AND revoked_at IS NULL;
+
+-- name: is_registered
+-- Whether that vehicle is there.
+SELECT EXISTS (SELECT FROM vehicles WHERE ident = $1);
+
+-- name: other_streams
+-- Whether a vehicle sent under a stream that begins so, and is not $3.
+SELECT EXISTS (
+    SELECT FROM ledger l JOIN vehicles v ON v.id = l.vehicle_id
+    WHERE v.ident = $1 AND starts_with(l.stream::text, $2) AND l.stream::text <> $3
+);
+
 -- name: device_by_hash
 -- Which vehicle a device token belongs to.
 SELECT v.id, v.fleet_id, v.ident FROM credentials c JOIN vehicles v ON v.id = c.vehicle_id
