@@ -11,11 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from statistics import median
 from typing import Final
 
 from bench.drafts import DEFAULT, drafts
 from bench.figure import Figure, faster_is_better, interleaved_async
 from bench.load import Sender, lanes, request, send
+from bench.processes import Spent
 from bench.recordings import simulated
 from bench.stack import INGEST, running
 from cloud.accounts import add_vehicles
@@ -56,20 +58,28 @@ async def _ingest(source: Sequence[Draft], vehicles: int, runs: int) -> Figure:
         await connection.close()
         ours, baseline = iter(rounds), iter(rounds)
 
+        spent, empty = Spent(), Spent()
+
         async def run_ours() -> float:
-            return await next(ours).rate(stack.ingest_url)
+            with spent.on({INGEST: stack.pids[INGEST]}):
+                return await next(ours).rate(stack.ingest_url)
 
         async def run_baseline() -> float:
-            return await next(baseline).rate(address(config, empty_port))
+            with empty.on(supervisor.pids):
+                return await next(baseline).rate(address(config, empty_port))
 
         await run_ours()
         await run_baseline()
+        spent.forget()
+        empty.forget()
         rates = await interleaved_async(run_ours, run_baseline, runs=runs)
     samples = sum(draft.sample_count for draft in source) / len(source)
     size = sum(len(one) for lane in rounds[0].lanes for one in lane) / rounds[0].count
+    ours_us, empty_us = (median(of.totals_s) / rounds[0].count * 1e6 for of in (spent, empty))
     note = (
         f"{rounds[0].count:,} requests a run over {len(rounds[0].lanes)} connections, each one batch of about "
-        f"{samples:.0f} samples, {size:.0f} bytes with its head"
+        f"{samples:.0f} samples, {size:.0f} bytes with its head; {ours_us:.0f} us CPU a request, {empty_us:.0f} the "
+        "empty one's"
     )
     return faster_is_better("ingest", rates, unit="requests/s", note=note)
 

@@ -41,7 +41,11 @@ def request(sender: Sender, draft: Draft, seq: int, *, shift_ms: int = 0) -> byt
     payload = encode_batch(batch.model_copy(update={"t0": batch.t0 + shift_ms}))
     streams = json.dumps([{"stream": sender.stream, "next": seq + 1, "lost": []}], separators=(",", ":")).encode()
     envelope = b'{"batches":[' + payload + b'],"streams":' + streams + b"}"
-    body = zstandard.ZstdCompressor(level=REQUEST_LEVEL, write_checksum=True).compress(envelope)
+    return http_request(sender, zstandard.ZstdCompressor(level=REQUEST_LEVEL, write_checksum=True).compress(envelope))
+
+
+def http_request(sender: Sender, body: bytes) -> bytes:
+    """The head before what was compressed."""
     head = (
         f"POST /v1/batches HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {sender.token}\r\n"
         f"Content-Type: application/json\r\nContent-Encoding: zstd\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +27,35 @@ def memory_bytes(roots: Mapping[str, int]) -> dict[str, int]:
     return {name: sum(map(_memory_bytes, _tree(pid, children))) for name, pid in roots.items()}
 
 
-def spent_s(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Between two answers of `cpu_s`."""
-    return {name: after[name] - before[name] for name in after}
+class Spent:
+    """CPU that was spent while something ran, run by run."""
+
+    def __init__(self) -> None:
+        self._runs: list[dict[str, float]] = []
+
+    @contextmanager
+    def on(self, roots: Mapping[str, int]) -> Iterator[None]:
+        """One run."""
+        before = cpu_s(roots)
+        yield
+        after = cpu_s(roots)
+        self._runs.append({name: after[name] - before[name] for name in roots})
+
+    def forget(self) -> None:
+        """The runs so far."""
+        self._runs.clear()
+
+    @property
+    def totals_s(self) -> list[float]:
+        """Of each run, all processes together."""
+        return [sum(run.values()) for run in self._runs]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each process's part of all runs, the largest first."""
+        total = sum(self.totals_s)
+        sums = {name: sum(run[name] for run in self._runs) for name in self._runs[0]}
+        return {name: spent / total for name, spent in sorted(sums.items(), key=lambda one: -one[1])}
 
 
 def _children() -> dict[int, list[int]]:

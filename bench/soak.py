@@ -23,6 +23,7 @@ from bench.chart import line_chart
 from bench.figure import Unavailable
 from bench.processes import memory_bytes
 from bench.stack import INGEST, WEB, WRITER, Stack, running
+from bench.stored import stored_samples
 from cloud.accounts import add_vehicles
 from cloud.database import Pool, make_pool
 from cloud.local import fleetwire_argv
@@ -89,8 +90,7 @@ async def _watch(pids: Mapping[str, int], pool: Pool, *, minutes: float, every_s
         mb = {name: value / 1e6 for name, value in memory_bytes(pids).items()}
         if missing := [name for name, value in mb.items() if not value]:
             raise Unavailable(f"{', '.join(missing)} ended after {now_s:.0f} s, or its memory cannot be read")
-        stored = await pool.fetchval("SELECT coalesce(sum(samples), 0)::bigint FROM ledger")
-        moments.append(Moment(now_s / 60, stored, mb))
+        moments.append(Moment(now_s / 60, await stored_samples(pool), mb))
         await asyncio.sleep(every_s - (time.monotonic() - began_s) % every_s)
     return moments
 

@@ -34,6 +34,13 @@ class Stack:
     pids: Mapping[str, int]
     """Of the services and the cloud's processes, by name."""
 
+    @asynccontextmanager
+    async def with_more(self, *processes: str) -> AsyncIterator[None]:
+        """More of the cloud's processes, for a while."""
+        async with Supervisor(say=_quiet) as supervisor:
+            await supervisor.start(*_children(self.config, processes))
+            yield
+
 
 @asynccontextmanager
 async def running(*processes: str) -> AsyncIterator[Stack]:
