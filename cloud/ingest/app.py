@@ -88,7 +88,7 @@ class IngestApi:
 
     async def _get_campaign(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
-        with self._turn(device):
+        with self._turns.of(device.vehicle):
             body = await self._ingest.campaign(device)
         headers = {hdrs.ETAG: f'"{campaign_etag(body)}"', hdrs.CACHE_CONTROL: "no-store"}
         response = web.Response(body=body, content_type="application/json", headers=headers)
