@@ -91,12 +91,14 @@ async def run_agent(
         campaigns = CampaignKeeper(
             campaign_file(config.spool.path), lambda: known_names(plan), can_capture=plan.pipeline.ring is not None
         )
-        follower = CampaignFollower(campaigns, transport, lambda standing: go_by(plan, standing))
+        follower = CampaignFollower(campaigns, transport, lambda standing: go_by(plan, standing, now_ms=watch.now_ms()))
         uplink = Uplink(outbox, transport, token=lambda: read_token(config), follow=follower.follow)
         timekeeper = _keep_time(config, clock, spool)
         status = StatusGatherer(plan, outbox, uplink, timekeeper, campaigns)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
-        await opened.enter_async_context(serve_blackbox(config.spool.path, plan.pipeline.ring))
+        await opened.enter_async_context(
+            serve_blackbox(config.spool.path, plan.pipeline.ring, lambda: timekeeper.label.shift_ms)
+        )
         watch = ClockWatch(clock, timekeeper, plan.pipeline, outbox, uplink.counts)
         agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower)
         agent.note_start(spool)
@@ -331,9 +333,9 @@ class Agent:
         )
 
 
-def go_by(plan: Plan, standing: Standing) -> None:
+def go_by(plan: Plan, standing: Standing, *, now_ms: int) -> None:
     """Sample and capture as the campaign says, or the agent's own file, and tell the cloud which."""
-    now_ms, pipeline = _wall_ms(), plan.pipeline
+    pipeline = plan.pipeline
     selection = standing.selection or Selection(sampling_rules(plan.config.sampling))
     if selection != pipeline.selection:
         pipeline.apply(selection, wall_ms=now_ms)

@@ -77,9 +77,7 @@ class Draft:
             clock="trusted" if self.clock is None or self.clock.is_trusted else "untrusted",
             signals={name: _column(column, t0) for name, column in self.columns.items()},
             fixes=_fixes(self.fixes, t0) if self.fixes else None,
-            events=[event.model_copy(update={"t": event.t + shift_ms}) for event in self.events]
-            if shift_ms
-            else list(self.events),
+            events=[event.moved(shift_ms) for event in self.events],
             frames=_blocks(self.frames, t0),
             catalog=self.catalog,
         )
@@ -193,7 +191,7 @@ class Batcher:
 
     def _finish_frames(self) -> None:
         frames = sorted(self._frames[:MOST_FRAMES], key=_frame_time)
-        self._finished.append(Draft(frames=frames, catalog=self.catalog))
+        self._finished.append(Draft(frames=frames, catalog=self.catalog, clock=self.clock))
         del self._frames[:MOST_FRAMES]
         self._frames_since_ms = None
 

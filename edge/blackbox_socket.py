@@ -29,18 +29,20 @@ def socket_of(spool: Path) -> Path:
 
 
 @asynccontextmanager
-async def serve_blackbox(spool: Path, ring: FrameRing | None) -> AsyncIterator[None]:
-    """Answer as long as the block runs; not at all without a ring."""
+async def serve_blackbox(
+    spool: Path, ring: FrameRing | None, shift_ms: Callable[[], int] = lambda: 0
+) -> AsyncIterator[None]:
+    """Answer as long as the block runs; not at all without a ring. `shift_ms` makes times true."""
     if ring is None:
         yield
         return
 
     async def answer(writer: asyncio.StreamWriter) -> None:
-        count = 0
+        count, shift_us = 0, shift_ms() * 1000
         for frames in ring:
             count += len(frames)
             lines = (
-                candump_line((t_ns or 0) // 1000, channel, number, data, is_extended=is_extended)
+                candump_line((t_ns or 0) // 1000 + shift_us, channel, number, data, is_extended=is_extended)
                 for t_ns, channel, number, is_extended, data in frames
             )
             writer.write("".join(lines).encode())

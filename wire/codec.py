@@ -23,7 +23,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from wire.model import Batch
+from wire.model import Batch, Event
 
 DENSE_VERSION: Final = 1
 MAX_SCALE: Final = 9
@@ -80,8 +80,9 @@ def relabel_batch(payload: bytes, *, shift_ms: int) -> bytes:
     value = json.loads(payload)
     value["t0"] += shift_ms
     value["clock"] = "relabelled"
-    for event in value.get("events", ()):
-        event["t"] += shift_ms
+    if "events" in value:
+        moved = (Event.model_validate(event).moved(shift_ms) for event in value["events"])
+        value["events"] = [event.model_dump(mode="json") for event in moved]
     return _dump(value)
 
 

@@ -65,9 +65,17 @@ batches = st.builds(
 )
 
 
+def test_event_that_names_moments_is_moved_with_them() -> None:
+    capture = Event(t=100, kind="capture", data={"capture": "hard", "from": 90, "to": 110})
+    assert capture.moved(5) == Event(t=105, kind="capture", data={"capture": "hard", "from": 95, "to": 115})
+    step = Event(t=100, kind="clock_step", data={"from": 0, "to": 100})
+    assert step.moved(5) == Event(t=105, kind="clock_step", data={"from": 0, "to": 100})
+    assert step.moved(0) is step
+
+
 @given(batches, st.booleans(), st.integers(-(2**41), 2**41))
 def test_relabelling_moves_the_times_and_nothing_else(batch: Batch, dense: bool, shift_ms: int) -> None:
-    events = [event.model_copy(update={"t": event.t + shift_ms}) for event in batch.events]
+    events = [event.moved(shift_ms) for event in batch.events]
     moved = batch.model_copy(update={"t0": batch.t0 + shift_ms, "events": events, "clock": "relabelled"})
     assert decode_batch(relabel_batch(encode_batch(batch, dense=dense), shift_ms=shift_ms)) == moved
 
