@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
@@ -19,6 +20,8 @@ from pydantic import JsonValue
 from edge.agent_plan import Bus, Plan, faults, known_names, plan_agent, read_token
 from edge.agent_status import StatusGatherer
 from edge.blackbox_socket import serve_blackbox
+from edge.budget_watch import BudgetWatch
+from edge.budgets import Budgets
 from edge.campaign_follower import CampaignFollower
 from edge.campaign_keeper import CampaignKeeper, Standing, campaign_file
 from edge.clock_trust import ClockTrust
@@ -39,7 +42,9 @@ from edge.spool import Spool
 from edge.status_socket import serve_status
 from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
-from edge.uplink_way import open_transport
+from edge.uplink_way import open_ways
+from edge.uplink_ways import Ways
+from edge.usage import Usage
 
 TICK_S: Final = 0.05
 STATUS_S: Final = 60.0
@@ -77,7 +82,7 @@ async def run_agent(
     async with AsyncExitStack() as opened:
         for bus in plan.buses:
             await opened.enter_async_context(bus.source)
-        transport = await opened.enter_async_context(open_transport(config))
+        ways = await opened.enter_async_context(open_ways(config))
         spool = Spool.open(
             config.spool.path,
             vehicle=config.vehicle,
@@ -91,18 +96,30 @@ async def run_agent(
         campaigns = CampaignKeeper(
             campaign_file(config.spool.path), lambda: known_names(plan), can_capture=plan.pipeline.ring is not None
         )
-        follower = CampaignFollower(campaigns, transport, lambda standing: go_by(plan, standing, now_ms=watch.now_ms()))
-        uplink = Uplink(outbox, transport, token=lambda: read_token(config), follow=follower.follow)
+        follower = CampaignFollower(campaigns, ways, lambda standing: go_by(plan, standing, now_ms=watch.now_ms()))
+        uplink = Uplink(outbox, ways, token=lambda: read_token(config), follow=follower.follow)
+        budgets = _keep_budgets(config, ways, spool)
         timekeeper = _keep_time(config, clock, spool)
-        status = StatusGatherer(plan, outbox, uplink, timekeeper, campaigns)
+        status = StatusGatherer(plan, outbox, uplink, timekeeper, campaigns, ways=ways, budgets=budgets)
         await opened.enter_async_context(serve_status(config.spool.path, status.gather))
         await opened.enter_async_context(
             serve_blackbox(config.spool.path, plan.pipeline.ring, lambda: timekeeper.label.shift_ms)
         )
         watch = ClockWatch(clock, timekeeper, plan.pipeline, outbox, uplink.counts)
-        agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower)
+        thrift = BudgetWatch(budgets, ways, pipeline=plan.pipeline, uplink=uplink, outbox=outbox)
+        agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower, budgets=thrift)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled, manager=manager)
+
+
+def _keep_budgets(config: EdgeConfig, ways: Ways, spool: Spool) -> Budgets:
+    """What earlier runs used goes on counting."""
+    return Budgets(
+        Usage.read(spool.usage),
+        quotas={way.name: way.quota_bytes for way in ways.ways if way.quota_bytes is not None},
+        first_day=config.uplink.month_begins,
+        write_budget=config.spool.max_written_per_day,
+    )
 
 
 def _keep_time(config: EdgeConfig, clock: Clock, spool: Spool) -> Timekeeper:
@@ -124,8 +141,10 @@ class Agent:
         *,
         clock: ClockWatch,
         campaigns: CampaignFollower,
+        budgets: BudgetWatch,
     ) -> None:
         self._plan = plan
+        self._budgets = budgets
         self._pipeline = plan.pipeline
         self._outbox = outbox
         self._uplink = uplink
@@ -164,6 +183,7 @@ class Agent:
             clock = tasks.create_task(self._clock.run(), name="clock")
             watchdog = tasks.create_task(self._feed_watchdog(manager), name="watchdog")
             trial = tasks.create_task(self._confirm_campaigns(), name="campaigns")
+            budgets = tasks.create_task(self._budgets.run(), name="budgets")
             readers = [
                 tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
             ]
@@ -190,7 +210,8 @@ class Agent:
             await self._clock.settle()
             if exit_when_settled:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
-            await _cancel([uplink, status, clock, watchdog, trial])
+            await _cancel([uplink, status, clock, watchdog, trial, budgets])
+            self._budgets.look(datetime.now(UTC))
         await self._campaigns.confirm()
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -103,11 +104,15 @@ def faults(plan: Plan) -> dict[str, int]:
 
 
 def read_token(config: EdgeConfig) -> str:
-    """The device token: the last word in its file, so that a printed "vehicle token" line will do. Raises UplinkError.
+    """The device token of [uplink], see `read_token_file`."""
+    return read_token_file(config.uplink.token_file)
+
+
+def read_token_file(path: Path) -> str:
+    """A device token: the last word in its file, so that a printed "vehicle token" line will do. Raises UplinkError.
 
     It is read again for each request, so that a new one needs no restart.
     """
-    path = config.uplink.token_file
     try:
         words = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:

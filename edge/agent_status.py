@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from edge.agent_plan import Bus, Plan
+from edge.budgets import Budgets
 from edge.campaign_keeper import CampaignKeeper
 from edge.obd_poll import PollLoop
 from edge.outbox import Outbox
@@ -19,9 +20,11 @@ from edge.status import (
     PollStatus,
     SpoolStatus,
     UplinkStatus,
+    WayStatus,
 )
 from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
+from edge.uplink_ways import Ways
 
 _DROPPED: Final = ("unchanged", "deadband", "min_interval", "not_finite", "not_selected", "aggregated")
 
@@ -30,9 +33,19 @@ class StatusGatherer:
     """Looks when it is asked. The spool is looked at between two writes."""
 
     def __init__(
-        self, plan: Plan, outbox: Outbox, uplink: Uplink, timekeeper: Timekeeper, campaigns: CampaignKeeper
+        self,
+        plan: Plan,
+        outbox: Outbox,
+        uplink: Uplink,
+        timekeeper: Timekeeper,
+        campaigns: CampaignKeeper,
+        *,
+        ways: Ways,
+        budgets: Budgets,
     ) -> None:
         self._plan = plan
+        self._ways = ways
+        self._budgets = budgets
         self._outbox = outbox
         self._uplink = uplink
         self._timekeeper = timekeeper
@@ -76,6 +89,8 @@ class StatusGatherer:
                 max_bytes=config.spool.max_bytes,
                 oldest_ms=oldest_ms,
                 overtaken=outbox.overtaken,
+                written_today_bytes=self._budgets.usage.written_bytes,
+                max_written_per_day=self._budgets.write_budget,
             ),
             uplink=self._uplink_status(),
             campaign=CampaignStatus.model_validate(self._campaigns.standing.told),
@@ -96,9 +111,22 @@ class StatusGatherer:
         )
 
     def _uplink_status(self) -> UplinkStatus:
-        counts = self._uplink.counts
+        counts, ways, usage = self._uplink.counts, self._ways, self._budgets.usage
         return UplinkStatus(
-            url=self._plan.config.uplink.url,
+            url=ways.ways[ways.present].url,
+            ways=tuple(
+                WayStatus(
+                    name=way.name,
+                    url=way.url,
+                    is_up=way.is_up(),
+                    in_use=place == ways.present,
+                    sent_this_month_bytes=usage.sent_bytes.get(way.name, 0),
+                    monthly_bytes=way.quota_bytes,
+                    problem=way.problem,
+                )
+                for place, way in enumerate(ways.ways)
+            ),
+            thrift=self._budgets.thrift.level,
             requests=counts.requests,
             failures=counts.failures,
             refused=counts.refused,

@@ -90,6 +90,8 @@ class Batcher:
         self.catalog: str | None = None
         self.clock: ClockLabel | None = None
         """What the drafts' times are; to be changed between two drafts."""
+        self.least_age_ms = 0
+        """How old a draft without events becomes at least, whatever `max_age_ms` says: the vehicle is sparing."""
         self._names = names
         self._max_age_ms = max_age_ms
         self._max_samples = max_samples
@@ -147,7 +149,8 @@ class Batcher:
             return
         if self._since_ms is None:
             self._since_ms = now_ms
-        if now_ms - self._since_ms >= self._max_age_ms:
+        age_ms = self._max_age_ms if self._events else max(self._max_age_ms, self.least_age_ms)
+        if now_ms - self._since_ms >= age_ms:
             self.close()
 
     def finish(self) -> None:
@@ -208,7 +211,7 @@ class Batcher:
             self.close()
             self._newest_ms = now_ms
         elif now_ms > self._newest_ms:
-            if self._count >= self._max_samples:
+            if self._count >= (MOST_OVER * self._max_samples if self.least_age_ms else self._max_samples):
                 self.close()
             self._newest_ms = now_ms
         elif self._count >= MOST_OVER * self._max_samples:

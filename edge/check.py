@@ -7,11 +7,11 @@ from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from edge.agent_plan import plan_agent, read_token
+from edge.agent_plan import plan_agent, read_token_file
 from edge.bus_watch import BusWatch
 from edge.check_system import check_clock, check_disk
 from edge.check_uplink import check_broker, check_uplink
-from edge.config import CanSettings, EdgeConfig, GpsSettings
+from edge.config import CanSettings, EdgeConfig, GpsSettings, WaySettings
 from edge.dbc import load_database
 from edge.decoder import SignalTable
 from edge.errors import EdgeError, UplinkError
@@ -22,7 +22,7 @@ from edge.gps import GpsReader
 from edge.kernel_clock import KernelClock, is_synchronised
 from edge.open_bus import open_bus
 from edge.tls import tls_context
-from edge.uplink_way import open_transport
+from edge.uplink_way import is_interface_up, open_transport
 
 LISTEN_S: Final = 5.0
 
@@ -46,20 +46,23 @@ async def check_all(config: EdgeConfig, *, listen_s: float = LISTEN_S) -> AsyncI
     )
     for finding in await asyncio.to_thread(check_disk, config.spool.path, max_bytes=config.spool.max_bytes):
         yield finding
-    for finding in await _check_uplink(config):
-        yield finding
+    for way in config.uplink.ways():
+        for finding in await _check_way(way, config.vehicle):
+            yield finding
 
 
-async def _check_uplink(config: EdgeConfig) -> list[Finding]:
-    url = config.uplink.url
+async def _check_way(way: WaySettings, vehicle: str) -> list[Finding]:
+    if way.interface is not None and not is_interface_up(way.interface):
+        advice = "this way is left out while it is down: bring it up, or correct the name (ip link)"
+        return [note("uplink", f"{way.name}: the interface {way.interface} is down or not there", advice)]
     try:
-        if config.uplink.is_mqtt:
-            async with open_transport(config) as transport:
-                return [await check_broker(url, transport)]
-        tls = tls_context(config.uplink)
+        if way.is_mqtt:
+            async with open_transport(way, vehicle=vehicle) as transport:
+                return [await check_broker(way.url, transport)]
+        tls = tls_context(way)
     except UplinkError as error:
         return [problem("uplink", str(error), "correct the certificates")]
-    return await check_uplink(url, lambda: read_token(config), now=lambda: datetime.now(UTC), tls=tls)
+    return await check_uplink(way.url, lambda: read_token_file(way.token_file), now=lambda: datetime.now(UTC), tls=tls)
 
 
 async def _listen(config: EdgeConfig, seconds: float) -> list[Finding]:

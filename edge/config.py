@@ -6,7 +6,7 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -39,6 +39,7 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Channel = Annotated[
     str, Field(min_length=1), BeforeValidator(lambda value: str(value) if type(value) is int else value)
 ]
+WayT = TypeVar("WayT", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -174,6 +175,7 @@ class SpoolSettings(_Section):
     path: Path = Path("spool.db")
     max_bytes: Size = Field(default=512 * 10**6, ge=8 * 10**6)
     min_free: Size = Field(default=64 * 10**6, ge=0)  # with less the spool does not grow, unless it is tiny
+    max_written_per_day: Size | None = Field(default=None, gt=0)  # beyond its pace batches become longer
 
 
 class BlackboxSettings(_Section):
@@ -189,14 +191,17 @@ class HealthSettings(_Section):
     interval_s: float = Field(default=10.0, ge=0, allow_inf_nan=False)
 
 
-class UplinkSettings(_Section):
-    """Where to, and as whom."""
+class WaySettings(_Section):
+    """Where to, and as whom, and what it costs."""
 
     url: str
     token_file: Path
     ca_file: Path | None = None  # instead of the system's authorities
     cert_file: Path | None = None  # a client certificate, for a server that asks for one
     key_file: Path | None = None  # where the key is not in cert_file
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,32}$")
+    interface: str | None = Field(default=None, pattern=r"^[^/\s]{1,15}$")  # taken only while this one is up
+    monthly_bytes: Size | None = Field(default=None, gt=0)  # None: it costs nothing
 
     @property
     def is_mqtt(self) -> bool:
@@ -212,6 +217,51 @@ class UplinkSettings(_Section):
             raise ValueError("key_file belongs to cert_file: name the certificate, too")
         if not self.url.startswith(("https", "mqtts")) and (self.ca_file or self.cert_file):
             raise ValueError("certificates are of no use without TLS; write https:// or mqtts://")
+        return self
+
+
+class FallbackSettings(_Section):
+    """Another way, for when those before it do not work; what it does not say of credentials, [uplink] says."""
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,32}$")
+    interface: str | None = Field(default=None, pattern=r"^[^/\s]{1,15}$")
+    monthly_bytes: Size | None = Field(default=None, gt=0)
+
+
+class UplinkSettings(WaySettings):
+    """The cheapest way, and the others in the order of their cost."""
+
+    fallback: tuple[FallbackSettings, ...] = ()
+    month_begins: int = Field(default=1, ge=1, le=28)  # the day on which `monthly_bytes` begin anew
+
+    def ways(self) -> tuple[WaySettings, ...]:
+        """All of them, complete and each with a name of its own."""
+        own = self.model_dump(include=set(WaySettings.model_fields))
+        ways = [WaySettings.model_validate(own | {"name": self.name or "first"})]
+        for place, other in enumerate(self.fallback, 2):
+            is_secret = other.url.startswith(("https", "mqtts"))
+            inherited = {"token_file", "ca_file", "cert_file", "key_file"} if is_secret else {"token_file"}
+            said = other.model_dump(exclude_none=True)
+            if "cert_file" in said:
+                inherited -= {"key_file"}
+            ways.append(
+                WaySettings.model_validate({key: own[key] for key in inherited} | {"name": f"fallback-{place}"} | said)
+            )
+        return tuple(ways)
+
+    @model_validator(mode="after")
+    def _has_whole_fallbacks(self) -> Self:
+        try:
+            names = [way.name for way in self.ways()]
+        except ValidationError as error:
+            raise ValueError(f"fallback: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+        if len(set(names)) < len(names):
+            raise ValueError("two ways of [uplink] have the same name")
         return self
 
 
@@ -282,8 +332,13 @@ def _resolve(config: EdgeConfig, folder: Path) -> EdgeConfig:
 
 
 def _resolve_uplink(uplink: UplinkSettings, folder: Path) -> UplinkSettings:
-    names = uplink.model_dump(include={"token_file", "ca_file", "cert_file", "key_file"}, exclude_none=True)
-    return uplink.model_copy(update={key: folder / name for key, name in names.items()})
+    fallback = tuple(_resolve_files(other, folder) for other in uplink.fallback)
+    return _resolve_files(uplink, folder).model_copy(update={"fallback": fallback})
+
+
+def _resolve_files(way: WayT, folder: Path) -> WayT:
+    names = way.model_dump(include={"token_file", "ca_file", "cert_file", "key_file"}, exclude_none=True)
+    return way.model_copy(update={key: folder / name for key, name in names.items()})
 
 
 def _resolve_bus(bus: CanSettings, folder: Path) -> CanSettings:
@@ -309,6 +364,7 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("blackbox",): BlackboxSettings,
     ("health",): HealthSettings,
     ("uplink",): UplinkSettings,
+    ("uplink", "fallback"): FallbackSettings,
 }
 
 

@@ -291,8 +291,8 @@ class Delivery:
         state.doubted = state.doubted - seqs
         self._declare(state, lost, CAUSE_DAMAGED)
 
-    def plan(self, now_s: float, *, limit: int, fresh: int = 4) -> Plan:
-        """Choose up to `limit` batches: the urgent ones first, then the others.
+    def plan(self, now_s: float, *, limit: int, fresh: int = 4, urgent_only: bool = False) -> Plan:
+        """Choose up to `limit` batches: the urgent ones first, then the others unless they are held back.
 
         Of either, where not all can go, up to `fresh` of the newest go before the oldest.
         """
@@ -300,7 +300,8 @@ class Delivery:
         urgent = {name: seqs & self._streams[name].urgent for name, seqs in ready.items()}
         others = {name: seqs - urgent[name] for name, seqs in ready.items()}
         chosen = _pick(urgent, limit, fresh)
-        chosen += _pick(others, limit - len(chosen), fresh)
+        if not urgent_only:
+            chosen += _pick(others, limit - len(chosen), fresh)
         claims = tuple(
             self._claim(name, state)
             for name, state in self._streams.items()
@@ -308,15 +309,26 @@ class Delivery:
         )
         return Plan(batches=tuple(chosen), claims=claims)
 
-    def seconds_until_due(self, now_s: float) -> float | None:
+    @property
+    def awaits_settlement(self) -> bool:
+        """Whether the cloud has accepted something that it has not said to be settled."""
+        return any(state.waiting & state.pending for state in self._streams.values())
+
+    def seconds_until_due(self, now_s: float, *, urgent_only: bool = False) -> float | None:
         """How long until a batch is to be sent (again), or may be; 0 if one is due, None if none waits for that."""
         waits: list[float] = []
         for state in self._streams.values():
             if not state.pending:
                 continue
-            if state.ready(now_s):
+            ready = state.ready(now_s)
+            if ready & state.urgent if urgent_only else ready:
                 return 0.0
-            if (at_s := state.next_attempt_s()) is not None:
+            if urgent_only:
+                waits += (
+                    max(state.sent[seq].at_s + state.wait_s(seq) - now_s, 0.0)
+                    for seq in (state.waiting & state.pending & state.urgent).numbers()
+                )
+            elif (at_s := state.next_attempt_s()) is not None:
                 waits.append(at_s - now_s)
         return min(waits, default=None)
 

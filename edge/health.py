@@ -44,6 +44,10 @@ _UNITS: Final[Mapping[str, str | None]] = {
     "UplinkFailures": None,
     "UplinkRefused": None,
     "UplinkSent": "MB",
+    "UplinkWay": None,
+    "QuotaUsed": "%",
+    "Thrift": None,
+    "WrittenToday": "MB",
     "SampleRate": "1/s",
     "KeptRate": "1/s",
     "FixRate": "1/s",
@@ -128,11 +132,18 @@ def agent_values(before: AgentStatus, after: AgentStatus) -> dict[str, float]:
         "UplinkFailures": uplink.failures,
         "UplinkRefused": uplink.refused,
         "UplinkSent": uplink.sent_bytes / _MB,
+        "Thrift": uplink.thrift,
+        "WrittenToday": spool.written_today_bytes / _MB,
         "LostEvicted": after.lost.get("evicted", 0),
         "LostDamaged": after.lost.get("damaged", 0),
         "LostRejected": after.lost.get("rejected", 0),
         "DroppedFrames": after.lost.get("dropped_frames", 0),
     }
+    for place, way in enumerate(uplink.ways, 1):
+        if way.in_use:
+            values["UplinkWay"] = place
+            if way.monthly_bytes is not None:
+                values["QuotaUsed"] = 100 * way.sent_this_month_bytes / way.monthly_bytes
     if after.gps is not None:
         values["GpsFailures"] = after.gps.failures
     if elapsed_s := _elapsed_s(before, after):

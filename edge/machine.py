@@ -34,13 +34,19 @@ def read_machine(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Machin
         "CpuFrequency": _scaled(_number(_text(sys / "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")), 1e-3),
         **_memory(proc / "meminfo"),
         "AgentMemory": _scaled(_number(_word(proc / "self/statm", 1)), _PAGE_BYTES / _MB),
-        "DiskWritten": _scaled(_number(_field(proc / "self/io", "write_bytes:")), 1 / _MB),
+        "DiskWritten": _scaled(written_bytes(proc), 1 / _MB),
         **_power(sys),
         **_network(proc / "net/dev"),
         "WifiSignal": _wifi_dbm(proc / "net/wireless"),
     }
     present = {name: value for name, value in values.items() if value is not None}
     return Machine(present, busy_s, total_s, _agent_time_s(proc / "self/stat"))
+
+
+def written_bytes(proc: Path = Path("/proc")) -> int | None:
+    """What this process wrote to disks since its start, None where the kernel does not tell."""
+    written = _number(_field(proc / "self/io", "write_bytes:"))
+    return None if written is None else int(written)
 
 
 def _cpu_times(path: Path) -> tuple[float | None, float | None]:

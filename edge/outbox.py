@@ -101,9 +101,18 @@ class Outbox:
         """Look into the spool while nobody writes to it."""
         return await self._on_disk(_nothing, question, self._spool)
 
-    def seconds_until_due(self, now_s: float) -> float | None:
+    @property
+    def awaits_settlement(self) -> bool:
+        """Whether the cloud has accepted something that it has not said to be settled."""
+        return self._delivery.awaits_settlement
+
+    def seconds_until_due(self, now_s: float, *, urgent_only: bool = False) -> float | None:
         """See `Delivery.seconds_until_due`."""
-        return self._delivery.seconds_until_due(now_s)
+        return self._delivery.seconds_until_due(now_s, urgent_only=urgent_only)
+
+    def keep_usage(self, text: str) -> None:
+        """To be written with what is written next; see `Spool.usage`."""
+        self._spool.keep_usage(text)
 
     async def put(self, drafts: Sequence[Draft]) -> None:
         """Store the drafts in their order; they are durable on return."""
@@ -129,9 +138,9 @@ class Outbox:
         """Remember what is known of the time in that boot."""
         await self._on_disk(_nothing, self._spool.keep_clock, boot_id, known)
 
-    async def prepare(self, now_s: float, *, most_batches: int, most_bytes: int) -> Shipment:
+    async def prepare(self, now_s: float, *, most_batches: int, most_bytes: int, urgent_only: bool = False) -> Shipment:
         """The next request: what is due, as far as it fits, and a claim for every stream that is not settled."""
-        plan = self._delivery.plan(now_s, limit=most_batches)
+        plan = self._delivery.plan(now_s, limit=most_batches, urgent_only=urgent_only)
 
         def load() -> tuple[Loaded, bytes]:
             loaded = self._spool.load(plan.batches, max_bytes=most_bytes)

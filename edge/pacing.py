@@ -28,12 +28,15 @@ class Pacing:
         self._not_before_s = float("-inf")
         self._failures = 0
 
-    def wait_s(self, now_s: float, *, due_s: float | None, owes: bool) -> float:
-        """How long until the next request; a batch is due in `due_s` (None: none is), `owes` if not all is settled."""
+    def wait_s(self, now_s: float, *, due_s: float | None, owes: bool, heartbeat_s: float = 0.0) -> float:
+        """How long until the next request; a batch is due in `due_s` (None: none is), `owes` if not all is settled.
+
+        An idle vehicle says that it is there every `heartbeat_s` at most.
+        """
         if self._last_s is None:
             wanted_s = now_s
         else:
-            wanted_s = self._last_s + (self._poll_s if owes else self._timings.heartbeat_s)
+            wanted_s = self._last_s + (self._poll_s if owes else max(self._timings.heartbeat_s, heartbeat_s))
         if due_s is not None:
             wanted_s = min(wanted_s, now_s + due_s)
         return max(wanted_s, self._not_before_s, now_s) - now_s

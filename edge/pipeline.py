@@ -167,6 +167,11 @@ class Pipeline:
         self._collect(wall_ms * NS_PER_MS)
         self._batcher.tick(monotonic_ms)
 
+    def be_sparing(self, *, batch_age_ms: int, interval_ms: int) -> None:
+        """From now on batches without events are that old at least, and samples that far apart; 0 is no limit."""
+        self._batcher.least_age_ms = batch_age_ms
+        self.sampler.least_interval_ms = interval_ms
+
     def finish(self, *, wall_ms: int) -> None:
         """The end of the input: nothing waits any longer."""
         self._release(self.sampler.flush(), wall_ms)

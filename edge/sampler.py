@@ -87,6 +87,8 @@ class Sampler:
         """`signals` are the `Message.Signal` names in the order of their indices; `counts` go on from another one's."""
         self.counts = counts or SamplerCounts()
         self._aggregator = Aggregator()
+        self.least_interval_ms = 0
+        """How far samples of a signal are apart at least, whatever its policy says: the vehicle is sparing."""
         self._rules = rules
         self._policies: list[SamplingPolicy] = []
         self._value: list[float | None] = []  # the last one kept, None before the first
@@ -123,7 +125,7 @@ class Sampler:
     def offer(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> Sequence[Sample]:
         """What is to be kept of one frame."""
         self.counts.seen += len(indices)
-        if self._all_every:
+        if self._all_every and not self.least_interval_ms:
             return self._take_every(t_ms, indices, values)
         kept: list[Sample] = []
         lasts, since, quiet_until, waiting = self._value, self._t_ms, self._quiet_until_ms, self._waiting
@@ -199,7 +201,7 @@ class Sampler:
         last = self._value[index]
         if last is None and policy.is_aside:
             self._set_aside(index, t_ms, value, kept)
-        elif last is None or policy.every or went_back:
+        elif last is None or went_back or (policy.every and not self.least_interval_ms):
             kept.append(self._keep(index, t_ms, value))
         elif abs(value - last) > self._band[index]:
             if t_ms >= self._window_end_ms[index]:
@@ -236,7 +238,7 @@ class Sampler:
         self._band[index] = policy.band(value)
         self._t_ms[index] = t_ms
         self._quiet_until_ms[index] = _quiet_until_ms(policy, t_ms)
-        self._window_end_ms[index] = t_ms + policy.min_interval_ms
+        self._window_end_ms[index] = t_ms + max(policy.min_interval_ms, self.least_interval_ms)
         self.counts.kept += 1
         return (index, t_ms, value)
 
@@ -261,7 +263,7 @@ class Sampler:
         self._t_ms[index], self._value[index] = sample[1:]
         self._band[index] = policy.band(sample[2])
         self._quiet_until_ms[index] = _quiet_until_ms(policy, sample[1])
-        self._window_end_ms[index] += policy.min_interval_ms
+        self._window_end_ms[index] += max(policy.min_interval_ms, self.least_interval_ms)
         self.counts.kept += 1
         return sample
 

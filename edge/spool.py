@@ -103,6 +103,8 @@ class Spool:
         """Drawn in the present stream while nothing could be written, and not on the disk yet."""
         self._catalogs: dict[str, bytes] = {}
         """What the disk had no room for."""
+        self._usage: str | None = None
+        """What is to be written with the next transaction, None if it was."""
 
     @classmethod
     def open(
@@ -128,7 +130,7 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._skipped:
+        if self._skipped or self._usage is not None:
             with suppress(DiskFullError):
                 self._write(_nothing, room=0)
         self._file.close()
@@ -161,6 +163,16 @@ class Spool:
         """The database's epoch that `done` belongs to."""
         epoch: str | None = self._file.value("SELECT value FROM meta WHERE name = 'epoch'")
         return epoch
+
+    @property
+    def usage(self) -> str | None:
+        """What `keep_usage` was given last, as far as it was written."""
+        usage: str | None = self._file.value("SELECT value FROM meta WHERE name = 'usage'")
+        return usage
+
+    def keep_usage(self, text: str) -> None:
+        """Write a note with what is written next, or at the end: it is not worth a write of its own."""
+        self._usage = text
 
     @property
     def used_bytes(self) -> int:
@@ -317,8 +329,8 @@ class Spool:
             with self._file.transaction():
                 self._room.make(self._contents, room)
                 done = work()
-                self._write_skipped()
-            self._skipped = EMPTY
+                usage = self._write_notes()
+            self._forget_notes(usage)
             return done
         except DiskFullError:
             self._restore()
@@ -329,8 +341,8 @@ class Spool:
                 self._room.make_on_full_disk(self._contents, room)
             with self._file.transaction():
                 done = work()
-                self._write_skipped()
-            self._skipped = EMPTY
+                usage = self._write_notes()
+            self._forget_notes(usage)
             return done
         except DiskFullError:
             self._restore()
@@ -355,10 +367,20 @@ class Spool:
             state.evicted |= self._skipped
             state.lost[CAUSE_EVICTED] = state.lost.get(CAUSE_EVICTED, EMPTY) | self._skipped
 
-    def _write_skipped(self) -> None:
+    def _write_notes(self) -> str | None:
+        """What goes with every transaction; the usage that was written."""
+        usage = self._usage
+        if usage is not None:
+            self._file.execute("INSERT OR REPLACE INTO meta VALUES ('usage', ?)", (usage,))
         if self._skipped:
             self._contents.write_stream(self.stream)
             self._contents.add_loss(self.stream, self._skipped, CAUSE_EVICTED)
+        return usage
+
+    def _forget_notes(self, usage: str | None) -> None:
+        self._skipped = EMPTY
+        if self._usage is usage:  # not a newer one that came meanwhile
+            self._usage = None
 
     def _apply(self, outcome: Outcome, epoch: str | None) -> None:
         contents, known = self._contents, self._contents.streams

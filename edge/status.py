@@ -65,12 +65,29 @@ class SpoolStatus(_Shape):
     max_bytes: int
     oldest_ms: int | None
     overtaken: int
+    written_today_bytes: int = 0
+    """To all disks since the day began (UTC), over restarts."""
+    max_written_per_day: int | None = None
+
+
+class WayStatus(_Shape):
+    """One way to the cloud. `is_up` says whether its interface is; `problem` why its last request had no answer."""
+
+    name: str
+    url: str
+    is_up: bool
+    in_use: bool
+    sent_this_month_bytes: int
+    monthly_bytes: int | None
+    problem: str | None
 
 
 class UplinkStatus(_Shape):
-    """`problem` is why the cloud does not take anything now, None while it does."""
+    """`problem` is why the cloud does not take anything now, None while it does. `thrift`: see edge.thrift."""
 
     url: str
+    ways: tuple[WayStatus, ...] = ()
+    thrift: int = 0
     requests: int
     failures: int
     refused: int

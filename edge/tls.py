@@ -2,11 +2,11 @@
 
 import ssl
 
-from edge.config import UplinkSettings
+from edge.config import WaySettings
 from edge.errors import UplinkError
 
 
-def tls_context(settings: UplinkSettings) -> ssl.SSLContext:
+def tls_context(settings: WaySettings) -> ssl.SSLContext:
     """The system's authorities, or those of `ca_file` alone; with the client certificate, if one is named.
 
     Raises UplinkError.

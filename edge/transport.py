@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pydantic import ValidationError
+
+from wire.envelope import Reply
+
 REQUEST_TIMEOUT_S: Final = 30.0
 
 
@@ -14,6 +18,8 @@ class Answer:
     body: bytes = b""
     retry_after_s: float = 0.0
     problem: str = ""
+    is_sent: bool = True
+    """False where the request certainly never left."""
 
 
 class Transport(Protocol):
@@ -38,3 +44,11 @@ class CampaignSource(Protocol):
 
 class AgentTransport(Transport, CampaignSource, Protocol):
     """All that an agent's connection carries."""
+
+
+def read_reply(body: bytes) -> Reply | None:
+    """None for what is no reply: a captive portal answers 200 to everything."""
+    try:
+        return Reply.model_validate_json(body)
+    except ValidationError:
+        return None

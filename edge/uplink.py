@@ -15,13 +15,13 @@ from random import Random
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 
 from edge.errors import UplinkError
 from edge.outbox import Outbox, Shipment
 from edge.pacing import Pacing, Timings
 from edge.request_size import RequestSize
-from edge.transport import Answer, Transport
+from edge.thrift import Thrift
+from edge.transport import Answer, Transport, read_reply
 from wire.envelope import Rejected, Reply
 
 MOST_BYTES: Final = 1_000_000
@@ -29,6 +29,7 @@ LONGEST_PROBLEM: Final = 300
 TOKEN_LOOK_S: Final = 5.0
 """How often a refused credential is looked at: a new one in the file ends the long wait."""
 
+THRIFT_LOOK_S: Final = 10.0
 DEFAULT_TIMINGS: Final = Timings()
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class Uplink:
         event loop's.
         """
         self.counts = UplinkCounts()
+        self.thrift = Thrift()
+        """How sparing it is to be from now on."""
         self._outbox = outbox
         self._transport = transport
         self._token = token
@@ -86,12 +89,17 @@ class Uplink:
         outbox = self._outbox
         outbox.arrived.clear()
         began_s = self._now_s()
-        shipment = await outbox.prepare(began_s, most_batches=self._size.most_batches, most_bytes=MOST_BYTES)
+        shipment = await outbox.prepare(
+            began_s,
+            most_batches=self._size.most_batches,
+            most_bytes=MOST_BYTES,
+            urgent_only=self.thrift.alarms_only,
+        )
         answer = await self._send(shipment)
         now_s = self._now_s()
         if not answer.status:
             self._size.unanswered(now_s - began_s, len(shipment.body))
-        if answer.status == HTTPStatus.OK and (reply := _read_reply(answer.body)) is not None:
+        if answer.status == HTTPStatus.OK and (reply := read_reply(answer.body)) is not None:
             self._size.answered(now_s - began_s)
             await self._take(shipment, reply, now_s)
         elif answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and shipment.plan.batches:
@@ -115,10 +123,13 @@ class Uplink:
         outbox = self._outbox
         while True:
             now_s = self._now_s()
-            due_s = outbox.seconds_until_due(now_s)
-            wait_s = self._pacing.wait_s(now_s, due_s=due_s, owes=not outbox.owes_nothing)
+            thrift = self.thrift
+            due_s = outbox.seconds_until_due(now_s, urgent_only=thrift.alarms_only)
+            owes = outbox.awaits_settlement if thrift.alarms_only else not outbox.owes_nothing
+            wait_s = self._pacing.wait_s(now_s, due_s=due_s, owes=owes, heartbeat_s=thrift.heartbeat_s)
             if wait_s <= 0:
                 return
+            wait_s = min(wait_s, THRIFT_LOOK_S)  # what is held back may go when the thrift ends
             if self._refused_token is not None:
                 if self._present_token() != self._refused_token:
                     return
@@ -177,14 +188,6 @@ class Uplink:
         answer = await self._transport.send_catalog(name, body)
         if not 200 <= answer.status < 300:
             log.warning("catalog_failed", catalog=name, status=answer.status, problem=_text(answer))
-
-
-def _read_reply(body: bytes) -> Reply | None:
-    """None for what is no reply: a captive portal answers 200 to everything."""
-    try:
-        return Reply.model_validate_json(body)
-    except ValidationError:
-        return None
 
 
 def _text(answer: Answer) -> str:

@@ -60,9 +60,9 @@ class HttpTransport:
                 retry_after_s = _seconds(response.headers.get("Retry-After", ""))
                 return Answer(response.status, await response.read(), retry_after_s)
         except UplinkError as error:
-            return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
+            return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error), is_sent=False)
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Answer(problem=reason(error))
+            return Answer(problem=reason(error), is_sent=not isinstance(error, aiohttp.ClientConnectorError))
 
 
 def _seconds(text: str) -> float:

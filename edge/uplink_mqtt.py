@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from socket import SHUT_RDWR, socket
 from ssl import SSLContext
@@ -92,20 +92,22 @@ class MqttTransport:
         return await self._exchange("campaign", b"", self._timeout_s)
 
     async def _exchange(self, topic: str, body: bytes, timeout_s: float) -> Answer:
+        is_sent = False
         try:
             async with asyncio.timeout(timeout_s):
                 link = await self._connected(self._token())
+                is_sent = True
                 return await link.ask(f"fleetwire/{self._vehicle}/{topic}", body, expiry_s=timeout_s)
         except UplinkError as error:
-            return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error))
+            return Answer(HTTPStatus.UNAUTHORIZED, problem=str(error), is_sent=False)
         except _Gone as gone:
             await self._close()
-            return gone.answer
+            return replace(gone.answer, is_sent=is_sent)
         except TimeoutError:
             await self._close()
-            return Answer(problem=f"no reply within {timeout_s:g} s")
+            return Answer(problem=f"no reply within {timeout_s:g} s", is_sent=is_sent)
         except ValueError as error:
-            return Answer(problem=f"{self._broker.host}: {error}")
+            return Answer(problem=f"{self._broker.host}: {error}", is_sent=False)
 
     async def _connected(self, token: str) -> "_Link":
         if self._link is not None and (self._link.is_gone or self._link.token != token):

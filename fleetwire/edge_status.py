@@ -11,8 +11,11 @@ from edge.status import (
     PollStatus,
     SpoolStatus,
     UplinkStatus,
+    WayStatus,
     frame_rates,
 )
+
+_THRIFT = ("", "longer batches", "coarser sampling", "very coarse sampling", "only batches with events are sent")
 
 
 def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
@@ -39,8 +42,21 @@ def render(before: AgentStatus, after: AgentStatus) -> Iterator[str]:
         yield f"captures: {_captures(after.captures)}"
     yield f"spool: {_spool(after.spool, after.now_ms)}"
     yield f"uplink: {_uplink(after.uplink, after.now_ms)}; {after.settled:,} of {after.stored:,} batches settled"
+    if len(after.uplink.ways) > 1 or any(way.monthly_bytes for way in after.uplink.ways):
+        yield from map(_way, after.uplink.ways)
+    if after.uplink.thrift:
+        yield f"sparing: {_THRIFT[after.uplink.thrift]}, for the month's data are used too fast"
     lost = {cause: count for cause, count in after.lost.items() if count}
     yield f"lost: {_listed(lost) if lost else 'nothing'}"
+
+
+def _way(way: WayStatus) -> str:
+    used = f"{way.sent_this_month_bytes / 1e6:,.1f} MB this month"
+    if way.monthly_bytes is not None:
+        used = f"{way.sent_this_month_bytes / 1e6:,.1f} of {way.monthly_bytes / 1e6:,.0f} MB this month"
+    state = "in use" if way.in_use else "in reserve"
+    problem = "" if way.problem is None else f"; last failed: {way.problem}"
+    return f"  {way.name}: {state if way.is_up else 'interface down'}, {way.url}, {used}{problem}"
 
 
 def _poll(poll: PollStatus) -> str:
@@ -102,7 +118,9 @@ def _ahead(ms: int) -> str:
 
 def _spool(spool: SpoolStatus, now_ms: int) -> str:
     twin = "; AN OLD IMAGE OR A COPY: the cloud has more of it than is here" if spool.overtaken else ""
-    room = f"{spool.bytes / 1e6:,.1f} of {spool.max_bytes / 1e6:,.0f} MB{twin}"
+    room = f"{spool.bytes / 1e6:,.1f} of {spool.max_bytes / 1e6:,.0f} MB"
+    budget = "" if spool.max_written_per_day is None else f" of {spool.max_written_per_day / 1e6:,.0f}"
+    room += f", {spool.written_today_bytes / 1e6:,.1f}{budget} MB written today{twin}"
     if not spool.batches:
         return f"all is settled, {room}"
     oldest = "" if spool.oldest_ms is None else f", the oldest of {_span((now_ms - spool.oldest_ms) / 1000)} ago"

@@ -174,3 +174,42 @@ def test_certificates_are_relative_to_the_file(write: Callable[[str], Path], tmp
     assert (uplink.ca_file, uplink.cert_file, uplink.key_file) == tuple(
         tmp_path / name for name in ("ca.pem", "me.pem", "key.pem")
     )
+
+
+FALLBACKS = """
+interface = "wlan0"
+ca_file = "ca.pem"
+month_begins = 15
+[[uplink.fallback]]
+name = "lte"
+url = "mqtts://broker:8883"
+interface = "wwan0"
+monthly_bytes = "500MB"
+[[uplink.fallback]]
+url = "http://10.0.0.1:8081"
+token_file = "other"
+"""
+
+
+def test_ways_take_what_they_do_not_say_from_the_first(write, tmp_path: Path) -> None:
+    uplink = load_edge_config(write(MINIMAL.replace("http:", "https:") + FALLBACKS)).uplink
+    first, lte, last = uplink.ways()
+    assert (first.name, first.interface, first.monthly_bytes) == ("first", "wlan0", None)
+    assert (lte.name, lte.is_mqtt, lte.interface, lte.monthly_bytes) == ("lte", True, "wwan0", 500_000_000)
+    assert (lte.token_file, lte.ca_file) == (tmp_path / "token", tmp_path / "ca.pem")
+    assert (last.name, last.token_file, last.ca_file) == ("fallback-3", tmp_path / "other", None)
+    assert uplink.month_begins == 15
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("mqtts://broker", "smtp://broker"), "fallback: url 'smtp"),
+        (('name = "lte"', 'name = "first"'), "same name"),
+        (('interface = "wwan0"', 'interfase = "wwan0"'), "did you mean 'interface'"),
+        (("500MB", "lots"), "not a size"),
+        (("= 15", "= 31"), "month_begins"),
+    ],
+)
+def test_ways_that_cannot_be_are_refused(write, change: tuple[str, str], problem: str) -> None:
+    assert problem in refusal(write((MINIMAL.replace("http:", "https:") + FALLBACKS).replace(*change)))

@@ -151,3 +151,28 @@ def test_nothing_is_lost_or_doubled_and_every_batch_is_valid(samples: list, max_
 def test_fix_that_nobody_received_is_refused() -> None:
     with pytest.raises(AssertionError, match="received"):
         batcher().add_fix(Fix(None, 0.0, 0.0))
+
+
+def test_sparing_vehicle_closes_batches_later_but_not_those_with_events() -> None:
+    subject = batcher(max_age_ms=1_000, max_samples=10)
+    subject.least_age_ms = 30_000
+    for number in range(30):
+        subject.add_samples([(0, T0 + number, 1.0)], now_ms=T0 + number)
+    subject.tick(0)
+    subject.tick(29_999)
+    assert not subject.has_finished
+    subject.tick(30_000)
+    assert [draft.sample_count for draft in subject.take()] == [30]
+    subject.add_samples([(0, T0 + 100, 1.0)], now_ms=T0 + 100)
+    subject.tick(40_000)
+    subject.add_event(T0 + 200, "alarm")
+    subject.tick(41_000)
+    assert subject.has_finished
+
+
+def test_batch_of_a_sparing_vehicle_has_a_bound_too() -> None:
+    subject = batcher(max_samples=10)
+    subject.least_age_ms = 30_000
+    for number in range(100):
+        subject.add_samples([(0, T0 + number, 1.0)], now_ms=T0 + number)
+    assert {draft.sample_count for draft in subject.take()} == {40}

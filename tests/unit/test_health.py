@@ -7,7 +7,7 @@ import pytest
 from edge.decoder import SignalTable
 from edge.health import HealthSignals, Look
 from edge.machine import Machine, read_machine
-from edge.status import AgentStatus, BusStatus, ClockStatus, SpoolStatus, UplinkStatus
+from edge.status import AgentStatus, BusStatus, ClockStatus, SpoolStatus, UplinkStatus, WayStatus
 
 PI = {
     "proc/stat": "cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1 2 3\n",
@@ -111,7 +111,15 @@ def status(
         samples_dropped={},
         stored=0,
         settled=0,
-        spool=SpoolStatus(path="x", batches=7, bytes=5_000_000, max_bytes=50_000_000, oldest_ms=oldest_ms, overtaken=0),
+        spool=SpoolStatus(
+            path="x",
+            batches=7,
+            bytes=5_000_000,
+            max_bytes=50_000_000,
+            oldest_ms=oldest_ms,
+            overtaken=0,
+            written_today_bytes=6_000_000,
+        ),
         uplink=UplinkStatus(
             url="x",
             requests=9,
@@ -121,6 +129,19 @@ def status(
             last_reply_ms=1,
             last_settled_ms=None,
             problem=problem,
+            thrift=2,
+            ways=(
+                WayStatus(
+                    name=name,
+                    url="x",
+                    is_up=True,
+                    in_use=name == "lte",
+                    sent_this_month_bytes=300,
+                    monthly_bytes=1000 if name == "lte" else None,
+                    problem=None,
+                )
+                for name in ("wifi", "lte")
+            ),
         ),
         lost={"evicted": 5, "dropped_frames": 4},
     )
@@ -155,6 +176,10 @@ def test_two_looks_give_rates_and_levels() -> None:
         "Health.UplinkFailures": 1.0,
         "Health.UplinkRefused": 0.0,
         "Health.UplinkSent": 2.0,
+        "Health.UplinkWay": 2.0,
+        "Health.QuotaUsed": 30.0,
+        "Health.Thrift": 2.0,
+        "Health.WrittenToday": 6.0,
         "Health.SampleRate": 100.0,
         "Health.KeptRate": 50.0,
         "Health.FixRate": 1.0,

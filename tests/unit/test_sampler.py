@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -196,3 +197,23 @@ def test_change_is_never_lost(policy: SamplingPolicy, steps: list[tuple[int, flo
     if finite:
         assert abs(kept[-1][1] - finite[-1]) <= policy.band(kept[-1][1])
     assert [t for t, _ in kept] == sorted(t for t, _ in kept)
+
+
+def test_sparing_vehicle_samples_coarsely_and_still_keeps_the_last_change() -> None:
+    for policy in ({"every": True}, {"min_interval_ms": 100}):
+        subject = sampler(**policy)
+        subject.least_interval_ms = 1000
+        kept = run(subject, [(t_ms, float(t_ms)) for t_ms in range(0, 10_000, 10)])
+        assert len(kept) <= 12
+        assert all(later - earlier >= 990 for (earlier, _), (later, _) in pairwise(kept[:-1]))
+        assert kept[-1] == (9_990, 9_990.0)
+        counts = subject.counts
+        assert counts.seen == counts.kept + counts.unchanged + counts.deadband + counts.min_interval
+        subject.least_interval_ms = 0
+        assert len(run(subject, [(t_ms, float(t_ms)) for t_ms in range(20_000, 30_000, 100)])) >= 99
+
+
+def test_sparing_vehicle_repeats_an_unchanged_value_no_oftener() -> None:
+    subject = sampler(every=True)
+    subject.least_interval_ms = 1000
+    assert len(run(subject, [(t_ms, 5.0) for t_ms in range(0, 5_000, 10)])) == 1

@@ -364,3 +364,18 @@ def test_spool_in_memory_behaves_alike() -> None:
     stream = spool.put([draft()]).stream
     assert len(spool.load([(stream, 0)], max_bytes=MB).batches) == 1
     spool.close()
+
+
+def test_usage_is_written_with_what_is_written_next_or_at_the_end(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    assert spool.usage is None
+    spool.keep_usage("1")
+    assert spool.usage is None
+    spool.put([draft()])
+    assert spool.usage == "1"
+    spool.keep_usage("2")
+    spool.close()
+    again = open_spool(now_ms=NOW_MS + 1)
+    assert again.usage == "2"
+    again.write_down(outcome(done={"unknown": seqs(1)}), None)
+    assert again.usage == "2"

@@ -13,9 +13,11 @@ from edge.batcher import Draft, DraftColumn
 from edge.outbox import Outbox
 from edge.pacing import Timings
 from edge.spool import Spool
+from edge.thrift import ALARMS_ONLY, Thrift, thrift
 from edge.uplink import Uplink
 from edge.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
+from wire.model import Event
 
 NOW_MS = 1_700_000_000_000
 QUICK = Timings(
@@ -244,3 +246,25 @@ async def test_what_was_stored_before_is_sent_after_a_restart(cloud: FakeCloud, 
         second.spool.close()
     assert len(cloud.batches) == 3
     assert len(cloud.received) == 3
+
+
+async def test_alarms_leave_while_everything_else_is_held_back(vehicle: Vehicle, cloud: FakeCloud) -> None:
+    vehicle.uplink.thrift = thrift(ALARMS_ONLY)
+    await vehicle.put(1.0, 2.0)
+    alarm = Draft(events=[Event(t=NOW_MS, kind="alarm")])
+    await vehicle.outbox.put([alarm])
+    await vehicle.put(3.0)
+    async with running(vehicle):
+        await cloud.until(lambda: len(cloud.received) > 0)
+        assert [seq for _, seq in cloud.received] == [2]
+        requests = len(cloud.requests)
+        await vehicle.put(4.0)
+        await vehicle.outbox.put([alarm])
+        await cloud.until(lambda: len(cloud.received) > 1)
+        assert [seq for _, seq in cloud.received] == [2, 5]
+        assert len(cloud.requests) <= requests + 3, "what is held back is no reason to ask again and again"
+        vehicle.uplink.thrift = Thrift()
+        await vehicle.put(5.0)
+        await vehicle.outbox.settled.wait()
+    assert len(cloud.batches) == 7
+    assert len(cloud.received) == 7

@@ -72,3 +72,11 @@ def test_refused_credential_is_tried_seldom() -> None:
     waits = [subject.refused(0.0) for _ in range(20)]
     assert min(waits) >= 60
     assert max(waits) == pytest.approx(960, abs=120)
+
+
+def test_sparing_vehicle_says_seldom_that_it_is_there_and_sends_at_once_all_the_same() -> None:
+    subject = Pacing(Timings(heartbeat_s=10), Random(1))
+    subject.answered(100.0, progress=False)
+    assert subject.wait_s(100.0, due_s=None, owes=False, heartbeat_s=300.0) == 300.0
+    assert subject.wait_s(100.0, due_s=None, owes=False, heartbeat_s=5.0) == 10.0
+    assert subject.wait_s(100.0, due_s=0.0, owes=False, heartbeat_s=300.0) == 0.0

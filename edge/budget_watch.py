@@ -1,0 +1,66 @@
+"""Once a second: what was sent and written, how sparing that asks to be, and those told who can be."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from pydantic import JsonValue
+
+from edge.budgets import Budgets
+from edge.machine import written_bytes
+from edge.outbox import Outbox
+from edge.pipeline import Pipeline
+from edge.uplink import Uplink
+from edge.uplink_ways import Ways
+
+LOOK_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class BudgetWatch:
+    """One agent's."""
+
+    def __init__(
+        self,
+        budgets: Budgets,
+        ways: Ways,
+        *,
+        pipeline: Pipeline,
+        uplink: Uplink,
+        outbox: Outbox,
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self.budgets = budgets
+        self._ways = ways
+        self._pipeline = pipeline
+        self._uplink = uplink
+        self._outbox = outbox
+        self._proc = proc
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            self.look(datetime.now(UTC))
+            await asyncio.sleep(LOOK_S)
+
+    def look(self, now: datetime) -> None:
+        """What holds from `now` on."""
+        before, usage = self.budgets.thrift, self.budgets.usage
+        thrift = self.budgets.look(
+            now,
+            way=self._ways.ways[self._ways.present].name,
+            sent=self._ways.take_used(),
+            written_bytes=written_bytes(self._proc),
+        )
+        if self.budgets.usage != usage:
+            self._outbox.keep_usage(self.budgets.usage.text())
+        self._pipeline.be_sparing(batch_age_ms=thrift.batch_age_ms, interval_ms=thrift.interval_ms)
+        self._uplink.thrift = thrift
+        if thrift.level != before.level:
+            way = self._ways.ways[self._ways.present].name
+            log.warning("thrift", level=thrift.level, before=before.level, way=way, spent=self.budgets.spent(way))
+            data: dict[str, JsonValue] = {"level": thrift.level, "before": before.level, "way": way}
+            self._pipeline.take_event(round(now.timestamp() * 1000), "thrift", data)
