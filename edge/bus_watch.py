@@ -27,6 +27,17 @@ OTHER_PACE: Final = 2.0
 
 MOST_ERRORS: Final = 0.05
 _NS_PER_MS: Final = 1_000_000
+_ADVICE: Final = {
+    "unknown_id": "they are not stored; if they matter, add a database that knows them to dbc",
+    "unseen": "they may only come while driving, or from equipment that this vehicle lacks: check --seconds 60",
+    "too_short": "the signals that fit are stored; is this the database of this model and year?",
+    "too_long": "what the database knows is stored; is this the database of this model and year?",
+    "unknown_mux": "what does not depend on the selector is stored; a newer database may know it",
+    "undecodable": "nothing of them is stored: correct the message in the database",
+    "outside": "stored as they are; a wrong scale, sign or byte order in the database looks like this",
+    "saturated": "mostly 'not available': then it is as it should be, or the sensor is not fitted",
+    "pace": "as it should be for what is sent on change; else the database is another model's, or frames are missing",
+}
 
 
 @dataclass(slots=True)
@@ -57,8 +68,12 @@ class BusWatch:
         table: SignalTable | None = None,
         fixes: FixSignals | None = None,
         protocols: Sequence[Protocol] | None = None,
+        polls: bool = False,
     ) -> None:
+        """`polls`: the agent will ask on this bus, which may be silent until then."""
         self.frames = 0
+        self._polls = polls
+        self._has_databases = bool(databases)
         self.fixes = 0
         self._what = what
         self._decoder = Decoder(databases, bus=bus, table=table)
@@ -117,6 +132,9 @@ class BusWatch:
         if counts.error or counts.remote:
             found = f"no data frame in {seconds:g} s, but {counts.error} error and {counts.remote} remote frames"
             return problem(self._what, found, "the bitrate is wrong, or CAN high and low are swapped")
+        if self._polls:
+            found = f"no frame in {seconds:g} s; the agent will ask, which a check does not"
+            return note(self._what, found, "see what is answered when it runs: fleetwire edge status")
         advice = "is the ignition on? Then look at the bitrate, at CAN high, low and ground, and at the termination"
         return problem(self._what, f"no frame in {seconds:g} s", advice)
 
@@ -124,17 +142,19 @@ class BusWatch:
         faults = self._decoder.counts
         unknown = faults.unknown_id.total()
         found = []
-        if unknown == self.frames:
+        if unknown == self.frames and self._has_databases:
             advice = "the database is another vehicle's or another bus's: look at dbc, and whether buses are swapped"
             found.append(problem(self._what, f"the databases know none of its {len(faults.unknown_id)} ids", advice))
         elif unknown:
             share = 100 * unknown / self.frames
             named = _named(name for name, _ in faults.unknown_id.most_common())
-            found.append(note(self._what, f"{len(faults.unknown_id)} unknown ids, {share:.0f} % of frames: {named}"))
+            words = f"{len(faults.unknown_id)} unknown ids, {share:.0f} % of frames: {named}"
+            found.append(note(self._what, words, _ADVICE["unknown_id"]))
         unseen = [name for name in self._cycles_ms if name not in self._messages]
         if unseen and self._messages:
             total = len(self._cycles_ms)
-            found.append(note(self._what, f"{len(unseen)} of {total} messages not seen: {_named(unseen)}"))
+            words = f"{len(unseen)} of {total} messages not seen: {_named(unseen)}"
+            found.append(note(self._what, words, _ADVICE["unseen"]))
         for cause, words in (
             ("too_short", "shorter than the database says"),
             ("too_long", "longer than the database says"),
@@ -144,7 +164,7 @@ class BusWatch:
             messages: Counter[str] = getattr(faults, cause)
             if messages:
                 named = _named(name for name, _ in messages.most_common())
-                found.append(note(self._what, f"{messages.total():,} frames {words}: {named}"))
+                found.append(note(self._what, f"{messages.total():,} frames {words}: {named}", _ADVICE[cause]))
         return found
 
     def _ranges(self) -> list[Finding]:
@@ -160,9 +180,11 @@ class BusWatch:
                 saturated.append(f"{info.name} {high:g}")
         found = []
         if outside:
-            found.append(note(self._what, f"{len(outside)} signals out of range: {_named(outside)}"))
+            words = f"{len(outside)} signals out of range: {_named(outside)}"
+            found.append(note(self._what, words, _ADVICE["outside"]))
         if saturated:
-            found.append(note(self._what, f"{len(saturated)} signals always at their maximum: {_named(saturated)}"))
+            words = f"{len(saturated)} signals always at their maximum: {_named(saturated)}"
+            found.append(note(self._what, words, _ADVICE["saturated"]))
         return found
 
     def _other_paces(self) -> list[Finding]:
@@ -174,7 +196,8 @@ class BusWatch:
             measured_ms = median(pace.intervals_ms)
             if not cycle_ms / OTHER_PACE <= measured_ms <= cycle_ms * OTHER_PACE:
                 other.append(f"{message} every {measured_ms:.0f} ms, said to be {cycle_ms}")
-        return [note(self._what, f"{len(other)} messages at another pace: {_named(other)}")] if other else []
+        words = f"{len(other)} messages at another pace: {_named(other)}"
+        return [note(self._what, words, _ADVICE["pace"])] if other else []
 
     def _note_pace(self, arbitration_id: int, message: str, t_ns: int) -> None:
         key = (arbitration_id, message)

@@ -72,7 +72,15 @@ async def _listen(config: EdgeConfig, seconds: float) -> list[Finding]:
     names = config.gps.can.model_dump(exclude_none=True) if config.gps is not None and config.gps.can else None
     fixes = FixSignals(names, table.signals) if names else None
     watches = [
-        BusWatch(loaded, what=f"bus {_name(bus)}", bus=bus.name, table=table, fixes=fixes, protocols=bus.protocols)
+        BusWatch(
+            loaded,
+            what=f"bus {_name(bus)}",
+            bus=bus.name,
+            table=table,
+            fixes=fixes,
+            protocols=bus.protocols,
+            polls=bus.poll is not None,
+        )
         for bus, loaded in zip(config.can, databases, strict=True)
     ]
     async with asyncio.TaskGroup() as tasks:

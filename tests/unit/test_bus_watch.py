@@ -98,3 +98,21 @@ def test_errors_and_drops_are_problems(watch: BusWatch) -> None:
         "2 error frames",
         "3 frames dropped",
     ]
+
+
+def test_every_note_says_what_to_do(watch: BusWatch) -> None:
+    watch.take([Frame(0, "can0", 0x6E8, False, b"")], 0)
+    watch.take([engine(number, period_ms=300, speed=4 * 8001, load=100) for number in range(9)], 0)
+    watch.take([engine(number, length=5) for number in range(3)], 0)
+    notes = [finding for finding in watch.findings(ReaderCounts(), seconds=2) if finding.level == "note"]
+    assert len(notes) == 6
+    assert all(finding.advice for finding in notes)
+
+
+def test_bus_that_is_asked_may_be_silent_and_without_a_database() -> None:
+    silent = BusWatch([], what="bus can0", polls=True)
+    (finding,) = silent.findings(ReaderCounts(), seconds=2)
+    assert (finding.level, "the agent will ask" in finding.found) == ("note", True)
+    heard = BusWatch([], what="bus can0", polls=True)
+    heard.take([Frame(0, "can0", 0x123, False, bytes(8))], 0)
+    assert [finding.level for finding in heard.findings(ReaderCounts(), seconds=2)] == ["ok", "note"]

@@ -120,6 +120,17 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     assert about_ours == []
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_service_is_confined_as_the_docs_say(tmp_path: Path) -> None:
+    steps = plan_install(buses={}, keeps_rates=False, wheel=None)
+    (text,) = (step.text for step in steps if isinstance(step, Write) and step.path.name == "fleetwire-edge.service")
+    unit = tmp_path / "fleetwire-edge.service"
+    unit.write_text(text.replace("/opt/fleetwire/bin/fleetwire", "/bin/true"))
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=25", "--no-pager", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
