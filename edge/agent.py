@@ -211,7 +211,7 @@ class Agent:
             if exit_when_settled:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
             await _cancel([uplink, status, clock, watchdog, trial, budgets])
-            self._budgets.look(datetime.now(UTC))
+            self._budgets.look(datetime.now(UTC), is_last=True)
         await self._campaigns.confirm()
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):

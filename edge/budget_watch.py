@@ -1,7 +1,7 @@
 """Once a second: what was sent and written, how sparing that asks to be, and those told who can be."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,8 @@ from edge.uplink import Uplink
 from edge.uplink_ways import Ways
 
 LOOK_S: Final = 1.0
+KEEP_EVERY: Final = timedelta(minutes=5)
+"""How much of the use a power cut may make forgotten; each time costs the card a page."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class BudgetWatch:
         self._uplink = uplink
         self._outbox = outbox
         self._proc = proc
+        self._kept = datetime.now(UTC)
 
     async def run(self) -> None:
         """For ever."""
@@ -46,8 +49,8 @@ class BudgetWatch:
             self.look(datetime.now(UTC))
             await asyncio.sleep(LOOK_S)
 
-    def look(self, now: datetime) -> None:
-        """What holds from `now` on."""
+    def look(self, now: datetime, *, is_last: bool = False) -> None:
+        """What holds from `now` on. The use is kept with the last look, and now and then before."""
         before, usage = self.budgets.thrift, self.budgets.usage
         thrift = self.budgets.look(
             now,
@@ -55,7 +58,8 @@ class BudgetWatch:
             sent=self._ways.take_used(),
             written_bytes=written_bytes(self._proc),
         )
-        if self.budgets.usage != usage:
+        if self.budgets.usage != usage and (is_last or now - self._kept >= KEEP_EVERY or now < self._kept):
+            self._kept = now
             self._outbox.keep_usage(self.budgets.usage.text())
         self._pipeline.be_sparing(batch_age_ms=thrift.batch_age_ms, interval_ms=thrift.interval_ms)
         self._uplink.thrift = thrift

@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import structlog
 from paho.mqtt.client import Client
@@ -22,6 +23,7 @@ from cloud.accounts import revoke_devices
 from cloud.config import CloudConfig
 from cloud.database import connect
 from cloud.local_broker import write_broker_passwords
+from edge import way_choice
 from edge.agent import run_agent
 from edge.batcher import Draft, DraftColumn
 from edge.check_uplink import check_broker
@@ -29,8 +31,11 @@ from edge.config import load_edge_config
 from edge.outbox import Outbox
 from edge.pacing import Timings
 from edge.spool import Spool
+from edge.transport import Answer
 from edge.uplink import Uplink
+from edge.uplink_http import HttpTransport
 from edge.uplink_mqtt import Broker, MqttTransport
+from edge.uplink_ways import Way, Ways
 from tests.private_services import PrivateRedis, PrivateServices
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
@@ -111,6 +116,7 @@ class Vehicle:
     outbox: Outbox
     uplink: Uplink
     transport: MqttTransport
+    ways: Ways
     spool: Spool
     token: str
     values: list[float] = field(default_factory=list)
@@ -127,18 +133,32 @@ class Vehicle:
             await self.outbox.settled.wait()
 
 
+class Impatient(MqttTransport):
+    """Waits its own time for an answer, and not the uplink's half a minute."""
+
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
+        return await super().send(body)
+
+
 @asynccontextmanager
 async def vehicle_at(
-    stand: Stand, folder: Path, token: str, *, timings: Timings = QUICK, timeout_s: float = 5.0
+    stand: Stand,
+    folder: Path,
+    token: str,
+    *,
+    timings: Timings = QUICK,
+    timeout_s: float = 5.0,
+    fallbacks: Sequence[Way] = (),
 ) -> AsyncIterator[Vehicle]:
     """Sends until it is closed."""
     ident = "truck-1"
     spool = Spool.open(folder / "spool.db", vehicle=ident, max_bytes=8 * 10**6, now_ms=NOW_MS)
     outbox = Outbox(spool)
     broker = Broker.at(stand.address, None)
-    async with MqttTransport(broker, vehicle=ident, token=lambda: vehicle.token, timeout_s=timeout_s) as transport:
-        uplink = Uplink(outbox, transport, token=lambda: vehicle.token, timings=timings)
-        vehicle = Vehicle(outbox, uplink, transport, spool, token)
+    async with Impatient(broker, vehicle=ident, token=lambda: vehicle.token, timeout_s=timeout_s) as transport:
+        ways = Ways([Way("mqtt", stand.address, transport), *fallbacks])
+        uplink = Uplink(outbox, ways, token=lambda: vehicle.token, timings=timings)
+        vehicle = Vehicle(outbox, uplink, transport, ways, spool, token)
         running = asyncio.create_task(uplink.run(), name="uplink")
         try:
             yield vehicle
@@ -177,6 +197,35 @@ async def test_broker_that_is_killed_costs_nothing(stand: Stand, tmp_path: Path,
         await stand.restart_broker(wiped=wiped)
         await vehicle.put(5)
         await vehicle.settled()
+        await assert_stored_once(stand, vehicle)
+
+
+async def test_http_takes_over_while_the_broker_is_away_and_gives_it_back(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_choice, "PAUSE_FIRST_S", 0.2)
+    monkeypatch.setattr(way_choice, "PAUSE_LIMIT_S", 0.5)
+    token = await stand.add_vehicle()
+    async with AsyncExitStack() as opened:
+        ingest = await opened.enter_async_context(running_ingest(stand.config))
+        await opened.enter_async_context(running_writer(stand.config))
+        session = await opened.enter_async_context(aiohttp.ClientSession())
+        fallback = Way("http", ingest, HttpTransport(session, url=ingest, token=lambda: token))
+        vehicle = await opened.enter_async_context(vehicle_at(stand, tmp_path, token, fallbacks=[fallback]))
+        ways = vehicle.ways
+        await vehicle.put(5)
+        await vehicle.settled()
+        assert ways.present == 0
+        await stand.services.kill("mosquitto")
+        await vehicle.put(5)
+        await vehicle.settled()
+        assert ways.present == 1
+        await stand.services.start("mosquitto")
+        await vehicle.put(5)
+        await eventually(lambda: _true(ways.present == 0))
+        await vehicle.put(5)
+        await vehicle.settled()
+        assert set(ways.take_used()) == {"mqtt", "http"}
         await assert_stored_once(stand, vehicle)
 
 
