@@ -13,7 +13,7 @@ DASHBOARD := dashboard
 SOURCES := $(shell find $(DASHBOARD)/src $(DASHBOARD)/index.html $(DASHBOARD)/vite.config.ts 2>/dev/null)
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench picture setup dashboard requirements
+.PHONY: run test test-arm64 lint bench picture setup dashboard requirements
 
 run: setup dashboard
 	@exec $(BIN)/fleetwire up $(if $(DRIVE),$(DRIVE:%=--drive %) $(DBC:%=--dbc %),--demo --vehicles $(VEHICLES))
@@ -22,6 +22,11 @@ test: lint dashboard
 	@deploy/ensure-packages chromium mmdebstrap bubblewrap
 	cd $(DASHBOARD) && npm run --silent check
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+# The agent in Debian for arm64, under an emulator; takes minutes.
+test-arm64: setup
+	@deploy/ensure-packages qemu-user-static mmdebstrap bubblewrap
+	FLEETWIRE_TEST_ARM64=1 $(BIN)/pytest -rs --durations=0 tests/acceptance/test_arm64.py
 
 lint: setup
 	$(BIN)/ruff check .
