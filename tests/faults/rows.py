@@ -29,6 +29,7 @@ from edge.spool_file import WAL_BYTES
 from edge.uplink import Uplink
 from edge.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
+from tests.faults.clock_rows import hour, year_1970, year_2038
 from tests.faults.disk_log import DiskLog, Note, Unsynced, recording
 from tests.faults.link_rows import flaps, half_open, slow, week
 from tests.faults.trial import NOW_MS, VEHICLE, Record, Result, exchange, live, recover, store
@@ -168,6 +169,9 @@ ROWS: Mapping[str, Row] = {
     "flaps": Row("link cut 3 to 12 times, in mid-request too, requests doubled", flaps),
     "half_open": Row("connections that stand and say nothing, or whose answers do not come", half_open),
     "slow": Row("10 bytes a second", slow),
+    "clock_hour": Row("clock set by ±1 h, before and after the time is known (samples)", hour),
+    "clock_1970": Row("clock that starts in 1970, and falls back to it (samples)", year_1970),
+    "clock_2038": Row("clock that passes 2038, and jumps there (samples)", year_2038),
     "week": Row("7 days without network, in every second trial with too small a bound", week, may_declare=True),
 }
 

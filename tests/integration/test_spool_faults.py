@@ -12,7 +12,7 @@ import pytest
 from edge.delivery import Key
 from edge.spool import Spool
 from tests.fake_cloud import FakeCloud
-from tests.faults import rows
+from tests.faults import clock_rows, rows
 from tests.faults.disk_log import DiskLog, Sync, Unsynced, recording
 from tests.faults.rows import ROWS, Impossible
 from tests.faults.trial import NOW_MS, Record, Result, judge
@@ -82,6 +82,14 @@ async def test_every_cut_of_a_drive_comes_once(tmp_path: Path, monkeypatch: pyte
     assert sorted((at, unsynced.value) for at, unsynced, _ in cuts) == [
         (at, unsynced) for at in range(operations + 1) for unsynced in range(3)
     ]
+
+
+async def test_clock_that_is_believed_without_evidence_is_found_out(
+    trial: Callable[[str, int], Awaitable[Result]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock_rows, "TRUST", "system")
+    results = [await trial("clock_hour", seed) for seed in range(5)]
+    assert sum(result.wrong for result in results) > 0
 
 
 def test_what_never_arrives_and_was_not_declared_is_lost(tmp_path: Path) -> None:
