@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from bench import decode, drain, edge_cpu, ingest, live_latency, pipeline, spool, wire_bytes, write
+from bench import bad_input, decode, drain, edge_cpu, ingest, live_latency, pipeline, spool, wire_bytes, write
 from bench.figure import Figure, Unavailable
 from bench.results import RESULTS, save
 from cloud.errors import CloudError
@@ -16,7 +16,7 @@ from edge.errors import EdgeError
 
 FIGURES: Mapping[str, Callable[[], Figure]] = {
     name: take
-    for module in (decode, edge_cpu, wire_bytes, spool, write, ingest, pipeline, drain, live_latency)
+    for module in (decode, edge_cpu, wire_bytes, spool, write, ingest, bad_input, pipeline, drain, live_latency)
     for name, take in module.FIGURES.items()
 }
 

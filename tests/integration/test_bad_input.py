@@ -4,7 +4,6 @@ FLEETWIRE_BAD_INPUT_EXAMPLES=10000 sends that many damaged bodies.
 """
 
 import asyncio
-import gzip
 import io
 import json
 import os
@@ -12,13 +11,13 @@ import random
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-import zstandard
 
+from bench.damage import damaged, good_bodies
 from cloud.bus import Bus
 from cloud.bus_entries import unpack
 from cloud.ingest.storable import problem_of
-from tests.running import Sender, add_vehicle, make_batch, running_ingest, settings
-from wire.codec import decode_batch, encode_batch
+from tests.running import Sender, add_vehicle, running_ingest, settings
+from wire.codec import decode_batch
 from wire.names import shard_of
 
 pytestmark = pytest.mark.services
@@ -28,10 +27,6 @@ AT_ONCE = 4
 REFUSALS = {400, 403, 413, 415, 422}
 VEHICLE = "truck-1"
 STREAM = "01890a5d-ac96-774b-bcce-b302099a8057"
-SPLICES = [
-    b"", b"NaN", b"1e999", b"-1e999", b"1180591620717411303424", b"\\u0000", b"\x00", b"\xff", b"null", b"true", b"-",
-    b"[" * 100, b"]", b"{}", b'"seq":1,', b'"q":{"0":1},', b":", b",", b" ", b'"', b".5", b"e5", b"9" * 400,
-]  # fmt: skip
 
 
 @pytest.fixture
@@ -42,43 +37,9 @@ async def sender(database_url: str, redis_url: str) -> AsyncIterator[Sender]:
         yield sender
 
 
-def good_bodies() -> list[bytes]:
-    rich = make_batch(1, STREAM, events=[{"t": 0, "kind": "x", "data": {"a": [1, "b"]}}])
-    batches = [
-        encode_batch(make_batch(0, STREAM)),
-        encode_batch(rich),
-        encode_batch(rich, dense=False),
-        b'{"vehicle":"truck-1","stream":"%s","seq":2,"t0":0,"frames":[{"bus":"a","dt":[0],"id":[1],"data":["00ff"]}],'
-        b'"signals":{"a":{"dt":[0,1],"v":[1,2.5],"q":{"1":3}}}}' % STREAM.encode(),
-    ]
-    streams = b'[{"stream":"%s","next":9,"lost":[[3,4,"evicted"]]}]' % STREAM.encode()
-    return [b'{"batches":[%s],"streams":%s}' % (batch, streams) for batch in (*batches, b",".join(batches))]
-
-
-def damaged(rng: random.Random, goods: Sequence[bytes]) -> tuple[bytes, str]:
-    """A body after a few bytes of it were changed, doubled, cut or replaced, before it was packed or after."""
-    coding = rng.choice(["identity", "identity", "identity", "zstd", "gzip"])
-    body = bytearray(rng.choice(goods))
-    pack = {"identity": bytes, "zstd": zstandard.compress, "gzip": gzip.compress}[coding]
-    if damage_packed := coding != "identity" and rng.random() < 0.5:
-        body = bytearray(pack(bytes(body)))
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(body) + 1)
-        match rng.randrange(4):
-            case 0:
-                body[at : at + 1] = bytes([rng.randrange(256)])
-            case 1:
-                body[at : at + rng.randint(0, 10)] = rng.choice(SPLICES)
-            case 2:
-                body[at:at] = body[at : at + rng.randint(1, 50)]
-            case _:
-                del body[at : at + rng.randint(1, 50)]
-    return bytes(body) if damage_packed else pack(bytes(body)), coding
-
-
 async def test_damaged_bodies_are_refused_or_what_is_taken_can_be_stored(sender: Sender, redis_url: str) -> None:
     rng = random.Random(20_240_229)
-    goods = good_bodies()
+    goods = good_bodies(VEHICLE, STREAM)
     bodies = [damaged(rng, goods) for _ in range(EXAMPLES)]
     found: list[int] = []
 
@@ -120,6 +81,9 @@ def batch_of(rest: bytes) -> bytes:
         (413, "streams", b'{"streams":[%s0]}' % (b"0," * 1_000_000)),
         (413, "as sent", b'{"batches":["%s"]}' % (b"x" * 10_000_000)),
         (200, "finite", batch_of(b'"signals":{"a":{"dt":[0],"v":[1e999]}}')),
+        (400, "not JSON", batch_of(b'"signals":{"a":{"dt":[0],"v":[NaN]}}')),
+        (400, "not JSON", batch_of(b'"signals":{"a":{"dt":[0],"v":[-Infinity]}}')),
+        (413, "as sent", batch_of(b'"signals":{"%s":{"dt":[0],"v":[1]}}' % (b"x" * 10_000_000))),
         (200, "dt.0", batch_of(b'"signals":{"a":{"dt":[1180591620717411303424],"v":[1]}}')),
         (200, "equally long", batch_of(b'"signals":{"a":{"dt":[0,1],"v":[1]}}')),
         (200, "never go back", batch_of(b'"signals":{"a":{"dt":[1,0],"v":[1,2]}}')),
