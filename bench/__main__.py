@@ -5,19 +5,45 @@ Without names all of them are taken, and written to bench/results.json with the 
 
 import sys
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import click
 
-from bench import bad_input, decode, drain, edge_cpu, ingest, live_latency, pipeline, spool, wire_bytes, write
+from bench import (
+    bad_input,
+    decode,
+    drain,
+    edge_cpu,
+    ingest,
+    live_latency,
+    live_vs_node,
+    pipeline,
+    spool,
+    wire_bytes,
+    write,
+)
 from bench.figure import Figure, Unavailable
 from bench.results import RESULTS, save
 from cloud.errors import CloudError
 from edge.errors import EdgeError
 
+MODULES: Final = (
+    decode,
+    edge_cpu,
+    wire_bytes,
+    spool,
+    write,
+    ingest,
+    bad_input,
+    pipeline,
+    drain,
+    live_latency,
+    live_vs_node,
+)
+"""In the order in which their figures are taken."""
+
 FIGURES: Mapping[str, Callable[[], Figure]] = {
-    name: take
-    for module in (decode, edge_cpu, wire_bytes, spool, write, ingest, bad_input, pipeline, drain, live_latency)
-    for name, take in module.FIGURES.items()
+    name: take for module in MODULES for name, take in module.FIGURES.items()
 }
 
 
