@@ -14,6 +14,7 @@ from bench import (
     decode,
     drain,
     edge_cpu,
+    fleet_sizes,
     ingest,
     live_latency,
     live_vs_node,
@@ -37,6 +38,7 @@ MODULES: Final = (
     bad_input,
     pipeline,
     drain,
+    fleet_sizes,
     live_latency,
     live_vs_node,
 )
