@@ -17,6 +17,7 @@ from cloud.latest import Position
 from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS, Aside, part_by_time, without_spans
 from cloud.queries import load
 from cloud.spans import Span
+from cloud.store_columns import can_pack, pack_copies
 from cloud.telemetry_rows import (
     Copy,
     Fresh,
@@ -94,6 +95,7 @@ class _Ids:
     """What vehicles and signals are called in one state of the database: a restored one gives the numbers anew."""
 
     epoch: str
+    can_pack: bool
     vehicles: dict[str, Vehicle] = field(default_factory=dict)
     signals: dict[tuple[int, str], int] = field(default_factory=dict)
 
@@ -103,7 +105,7 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._ids = _Ids(epoch="")
+        self._ids = _Ids(epoch="", can_pack=False)
 
     async def commit(self, arrivals: Sequence[Arrival]) -> Stored:
         """Stores what is new of a group, all or nothing."""
@@ -209,7 +211,7 @@ class Store:
     async def _ids_of(self, connection: Connection, vehicles: set[str]) -> _Ids:
         """As the database has them now; they hold for as long as the connection does."""
         if (epoch := await connection.fetchval(_SQL["epoch"])) != self._ids.epoch:
-            self._ids = _Ids(epoch)
+            self._ids = _Ids(epoch, can_pack=await can_pack(connection))
         ids = self._ids
         if unknown := vehicles - ids.vehicles.keys():
             for row in await connection.fetch(_SQL["vehicles_by_ident"], sorted(unknown)):
@@ -286,7 +288,7 @@ class Store:
             asyncio.to_thread(sorted_samples, fresh, ids.signals), _lock_latest(connection, fresh)
         )
         _, after = await asyncio.gather(
-            _copy_all(connection, (*samples.copies(), *other_copies(fresh))),
+            _copy_all(connection, (*samples.copies(), *other_copies(fresh)), can_pack=ids.can_pack),
             asyncio.to_thread(_After.of, known, fresh, samples),
         )
         await connection.execute(_SQL["update_latest_rows"], *after.latest)
@@ -376,9 +378,14 @@ async def _resolve_signals(connection: Connection, ids: _Ids, named: Iterable[tu
             ids.signals[row["fleet_id"], row["name"]] = row["id"]
 
 
-async def _copy_all(connection: Connection, copies: Iterable[Copy]) -> None:
+async def _copy_all(connection: Connection, copies: Iterable[Copy], *, can_pack: bool) -> None:
     for copy in copies:
+        packed = can_pack and copy.worth_packing
+        if packed:
+            await pack_copies(connection, True)
         await connection.copy_to_table(copy.table, source=_chunks(copy), columns=copy.columns, format="binary")
+        if packed:
+            await pack_copies(connection, False)
 
 
 async def _chunks(copy: Copy) -> AsyncIterator[bytes]:

@@ -21,6 +21,7 @@ from cloud.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
 from cloud.plausible import without_spans
 from cloud.queries import load
 from cloud.spans import Span
+from cloud.store_columns import unpack_without_end
 from cloud.unix_time import BEGINNING, to_ms
 from wire.codec import CodecError, decode_batch, encode_batch
 from wire.model import Batch
@@ -124,7 +125,9 @@ async def _delete_rows(
     chunks = await _chunks(connection, table, order)
     delete = _SQL["delete_rows"].format(table=table, column=column)
     for low, high in chunks:
-        await connection.execute(delete, order.vehicle_id, low, high, order.id, timeout=None)
+        async with connection.transaction():
+            await unpack_without_end(connection)
+            await connection.execute(delete, order.vehicle_id, low, high, order.id, timeout=None)
     return (chunks[0][0], chunks[-1][1]) if chunks else None
 
 

@@ -18,6 +18,7 @@ import structlog
 from cloud.database import Connection, Executor
 from cloud.errors import AccountError
 from cloud.queries import load
+from cloud.store_columns import unpack_without_end
 
 JOURNAL_KEPT: Final = timedelta(days=3)
 DIRTY_SPANS: Final = 8
@@ -154,7 +155,9 @@ async def _delete(connection: Connection, table: Table, act: Delete) -> None:
     vehicles = [row["id"] for row in await connection.fetch(_SQL["vehicles"], act.fleet_id)]
     for start in range(0, len(vehicles), VEHICLES_AT_ONCE):
         some = vehicles[start : start + VEHICLES_AT_ONCE]
-        await connection.execute(query, some, act.low, act.high, timeout=None)
+        async with connection.transaction():
+            await unpack_without_end(connection)
+            await connection.execute(query, some, act.low, act.high, timeout=None)
 
 
 async def _keep_policy(

@@ -25,6 +25,11 @@ Tally = tuple[int, int, int, int, int]
 _NO_STREAM: Final = "00000000-0000-0000-0000-000000000000"
 
 
+SAMPLE_COLUMNS: Final = ("ts", "vehicle_id", "signal_id", "value", "q")
+ROWS_OF_A_COLUMN: Final = 20
+"""Packed at once 3 of a signal take the room and time that rows do, 10 a third of the room, 25 an eighth."""
+
+
 @dataclass(frozen=True)
 class Vehicle:
     id: int
@@ -57,6 +62,8 @@ class Copy:
     table: str
     columns: tuple[str, ...]
     chunks: Iterator[bytes]
+    worth_packing: bool = False
+    """As columns, where the server can do that while it copies."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,13 @@ class Samples:
                 Column(self.values),
                 Column(self.flags.astype(np.int16), null=self.flags == 0),
             ]
-            yield Copy("samples", ("ts", "vehicle_id", "signal_id", "value", "q"), fixed_rows(columns))
+            yield Copy("samples", SAMPLE_COLUMNS, fixed_rows(columns), worth_packing=self.worth_packing)
+
+    @property
+    def worth_packing(self) -> bool:
+        """Whether there are so many of a vehicle's signal on average that they make a column."""
+        signals = 1 + np.count_nonzero((np.diff(self.vehicles) != 0) | (np.diff(self.signals) != 0))
+        return len(self.t_ms) >= ROWS_OF_A_COLUMN * int(signals)
 
 
 def sorted_samples(fresh: Sequence[Fresh], signal_ids: SignalIds) -> Samples:

@@ -13,6 +13,7 @@ from cloud.config import CloudConfig
 from cloud.database import QUICK_S, Pool, inspect, make_pool, ping
 from cloud.housekeeping import Housekeeping
 from cloud.store import Store
+from cloud.store_columns import ensure_columns
 from cloud.writer.backlog import watch_backlog
 from cloud.writer.committer import Committer, until_usable
 from cloud.writer.leases import Leases
@@ -37,7 +38,7 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
         async with runtime.serve(
             app, host=config.host, port=config.writer_port, fixed=config.was_set("writer_port")
         ) as address:
-            if not await until_usable(partial(_inspect, pool), stop=stop):
+            if not await until_usable(partial(_prepare, pool), stop=stop):
                 return
             leases = Leases(bus, range(config.shards), owner=secrets.token_hex(8))
             writer = Writer(
@@ -63,6 +64,7 @@ async def run(config: CloudConfig, stop: asyncio.Event, say: Callable[[str], Non
             await leases.release()
 
 
-async def _inspect(pool: Pool) -> None:
+async def _prepare(pool: Pool) -> None:
     async with pool.acquire(timeout=QUICK_S) as connection:
         await inspect(connection)
+        await ensure_columns(connection)
