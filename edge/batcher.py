@@ -154,7 +154,7 @@ class Batcher:
             self.close()
 
     def finish(self) -> None:
-        """The end of the run: finish everything at hand."""
+        """Finish everything at hand."""
         self.close()
         if self._frames:
             self._finish_frames()

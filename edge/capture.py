@@ -28,14 +28,6 @@ class CaptureCounts:
     frames: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What a capture takes, Unix ms; both ends belong to it."""
-
-    from_ms: int
-    to_ms: int
-
-
 @dataclass(slots=True)
 class _Job:
     number: int
@@ -62,12 +54,12 @@ class Capturer:
         """Whether frames are still to be taken."""
         return bool(self._jobs)
 
-    def start(self, number: int, t_ns: int) -> Span | None:
-        """The condition of capture `number` became true at `t_ns`; None if it is not taken."""
+    def start(self, number: int, t_ns: int) -> bool:
+        """The condition of capture `number` became true at `t_ns`; False if it is not taken."""
         capture = self._captures[number]
         if (cause := self._refuses(number, t_ns)) is not None:
             self.counts.not_taken[cause] += 1
-            return None
+            return False
         until_ns = t_ns + round(capture.after_s * 1e9)
         from_ns = t_ns - round(capture.before_s * 1e9)
         self._running_until_ns[number] = until_ns
@@ -75,7 +67,7 @@ class Capturer:
         self._starts[number].append(t_ns)
         self._jobs.append(_Job(self._ring.number_at(from_ns - SLACK_NS), from_ns, until_ns))
         self.counts.taken[capture.name] += 1
-        return Span(from_ns // 1_000_000, until_ns // 1_000_000)
+        return True
 
     def collect(self, now_ns: int) -> list[Frame]:
         """What has come for the captures that run: of each at most a portion of the ring. Call it again and again."""

@@ -54,8 +54,7 @@ class CaptureWatch:
         events: list[DeviceEvent] = []
         for number in fired:
             capture = self._selection.captures[number]
-            span = self._capturer.start(number, t_ms * 1_000_000)
-            if span is None:
+            if not self._capturer.start(number, t_ms * 1_000_000):
                 continue
             campaign, version = self._selection.campaign or (None, None)
             events.append(
@@ -67,8 +66,8 @@ class CaptureWatch:
                         "version": version,
                         "when": capture.when,
                         "values": {**self._conditions.values(number)},
-                        "from": span.from_ms,
-                        "to": span.to_ms,
+                        "before_s": capture.before_s,
+                        "after_s": capture.after_s,
                     },
                 )
             )

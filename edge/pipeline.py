@@ -158,7 +158,7 @@ class Pipeline:
     def set_clock(self, label: ClockLabel) -> None:
         """What the times are from now on; no batch mixes two labels."""
         if label != self._batcher.clock:
-            self._batcher.close()
+            self._batcher.finish()
             self._batcher.clock = label
 
     def tick(self, *, wall_ms: int, monotonic_ms: int) -> None:

@@ -229,8 +229,8 @@ def test_capture_sends_raw_frames_and_says_why() -> None:
         "version": 2,
         "when": "Speed > 1000 and Gear == 1",
         "values": {"Engine.Speed": 1_200.0, "Engine.Gear": 1.0},
-        "from": start + 4_000,
-        "to": start + 6_000,
+        "before_s": 1.0,
+        "after_s": 1.0,
     }
     assert [frame for draft in drafts for frame in draft.frames] == [
         frame for frame in frames if start + 4_000 <= frame.t_ns / 1e6 <= start + 6_000

@@ -6,7 +6,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.capture import Capturer, Span
+from edge.capture import Capturer
 from edge.frame import Frame
 from edge.frame_ring import PORTION, FrameRing
 from wire.campaign import Capture
@@ -112,7 +112,7 @@ def test_silent_bus_ends_a_capture() -> None:
     ring = FrameRing(1_000_000)
     capturer = Capturer(ring, [capture()])
     ring.add([frame(0)], 0)
-    assert capturer.start(0, T_NS) == Span((T_NS - 2 * SECOND) // 1_000_000, (T_NS + 3 * SECOND) // 1_000_000)
+    assert capturer.start(0, T_NS)
     assert capturer.collect(T_NS) == [frame(0)]
     assert capturer.is_active
     assert capturer.collect(T_NS + 5 * SECOND) == []
@@ -124,7 +124,7 @@ def test_capture_rests_and_is_bounded_a_day_and_what_was_not_taken_is_counted() 
     capturer = Capturer(ring, [capture(cooldown_s=60.0, most_per_day=2)])
     hour = 3600
     asked = (0, 1, 3.5, 64, 200, 26 * hour, 26 * hour + 1)
-    taken = [capturer.start(0, T_NS + round(at_s * SECOND)) is not None for at_s in asked]
+    taken = [capturer.start(0, T_NS + round(at_s * SECOND)) for at_s in asked]
     assert taken == [True, False, False, True, False, True, False]
     assert capturer.counts.not_taken == {"running": 2, "cooldown": 1, "most_per_day": 1}
     assert capturer.start(0, T_NS - 100 * hour * SECOND), "a clock that goes back silences nothing"
