@@ -12,6 +12,7 @@ import click
 from bench import (
     bad_input,
     decode,
+    decode_log,
     drain,
     edge_cpu,
     fleet_sizes,
@@ -30,6 +31,7 @@ from edge.errors import EdgeError
 
 MODULES: Final = (
     decode,
+    decode_log,
     edge_cpu,
     wire_bytes,
     spool,

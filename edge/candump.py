@@ -7,12 +7,12 @@ Sources: can-utils lib.h (snprintf_canframe) and candump.c.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.frame import Frame
-from edge.log_file import RecordingCounts, text_lines
+from edge.log_file import RecordingCounts, checked_time, text_lines
 
 _LOG = re.compile(
     r"\(([^)]+)\)\s+(\S+)\s+([0-9A-Fa-f]{3,8})#(#[0-9A-Fa-f])?([0-9A-Fa-f]*|[Rr]\d?)(?:_[0-9A-Fa-f])?(?:\s+[RTrt])?\s*"
@@ -31,7 +31,12 @@ _LONGEST = 64  # bytes, CAN FD
 
 def read_candump(path: Path, counts: RecordingCounts) -> Iterator[Frame]:
     """The data frames; everything else is counted."""
-    for number, line in enumerate(text_lines(path), start=1):
+    return read_lines(path, text_lines(path), counts)
+
+
+def read_lines(path: Path, lines: Iterable[str], counts: RecordingCounts, *, first: int = 1) -> Iterator[Frame]:
+    """Those of some lines of the file, of which the first has this number."""
+    for number, line in enumerate(lines, start=first):
         try:
             frame = parse_line(line, counts)
         except ValueError:
@@ -77,7 +82,7 @@ def time_ns(text: str) -> int:
     if fraction and not fraction.isdecimal():
         raise ValueError(f"no time: {text!r}")
     below = int(fraction[:9].ljust(9, "0")) if fraction else 0
-    return int(seconds) * 1_000_000_000 + (-below if seconds.startswith("-") else below)
+    return checked_time(int(seconds) * 1_000_000_000 + (-below if seconds.startswith("-") else below))
 
 
 def _count_other(line: str, counts: RecordingCounts) -> None:

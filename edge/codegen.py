@@ -9,11 +9,10 @@ The source holds numbers and names made here, nothing out of the database.
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
-from typing import Any, cast
+from typing import cast
 
 from cantools.database.can import Message, Signal
 from cantools.database.conversion import (
@@ -24,18 +23,17 @@ from cantools.database.conversion import (
     NamedSignalConversion,
 )
 
-UNKNOWN_MUX = "unknown_mux"
-UNDECODABLE = "undecodable"
+from edge.message_layout import FLOAT_FORMATS, UNKNOWN_MUX, Way, place, root_of, span
 
 Number = int | float
 Decoded = tuple[tuple[int, ...], tuple[Number, ...], bool]
 Read = Callable[[bytes], Decoded]
+Value = Callable[[int], Number]
 Change = tuple[int, Number]
 Changes = Callable[[bytes, bytes], list[Change]]
 """The signals, by index and new value, whose bits differ between a payload and the one before it."""
 
 _MOST_FUNCTIONS = 2048  # a message with many independent multiplexers starts anew rather than fill the memory
-_FLOAT_FORMATS = {16: "e", 32: "f", 64: "d"}
 _KNOWN_CONVERSIONS = (IdentityConversion, LinearConversion, LinearIntegerConversion, NamedSignalConversion)
 
 
@@ -45,17 +43,32 @@ class Reader:
     def __init__(self, message: Message, indices: Mapping[str, int], report: Callable[[str], None]) -> None:
         self.length = message.length
         self.read: Read = self._first_read
-        self._root = _root(message)
+        self._message = message
+        self._root = root_of(message)
         self._indices = indices
         self._report = report
         self._functions = 0
         self._shorter: dict[int, Read] = {}
 
+    @property
+    def way(self) -> Way:
+        """Into a frame of the message's length, as far as no selector has to be read."""
+        return Way(8 * self.length).into(self._root)
+
+    @property
+    def signals(self) -> Sequence[Signal]:
+        """All that a frame may have."""
+        return self._message.signals
+
+    def index_of(self, signal: Signal) -> int:
+        """The signal's index."""
+        return self._indices[signal.name]
+
     def read_short(self, data: bytes) -> Decoded:
         """The signals that fit into a frame that is shorter than the message."""
         read = self._shorter.get(len(data))
         if read is None:
-            read = self._shorter[len(data)] = self._step(_Way(8 * len(data)).into(self._root))
+            read = self._shorter[len(data)] = self._step(Way(8 * len(data)).into(self._root))
         return read(data.ljust(self.length, b"\xff"))
 
     @cached_property
@@ -65,13 +78,13 @@ class Reader:
             return None
         source = _Source(self.length, {})
         lines = ["found = []"]
-        for place, together in groupby(self._root.signals, lambda signal: _place(signal)[:2]):
-            lines += self._changes_of(source, place, list(together))
+        for where, together in groupby(self._root.signals, lambda signal: place(signal)[:2]):
+            lines += self._changes_of(source, where, list(together))
         return source.compile_changes([*lines, "return found"], self._root.signals)
 
-    def _changes_of(self, source: "_Source", place: tuple[int, int], signals: list[Signal]) -> list[str]:
+    def _changes_of(self, source: "_Source", where: tuple[int, int], signals: list[Signal]) -> list[str]:
         """For neighbours in the same bytes: compare these first, and where they differ each signal's own bits."""
-        first, last = place
+        first, last = where
         lines = []
         indent = ""
         if len(signals) > 1:
@@ -85,10 +98,10 @@ class Reader:
 
     def _first_read(self, data: bytes) -> Decoded:
         """Stands in for `read`, the function for a frame of the message's length, until one comes."""
-        self.read = self._step(_Way(8 * self.length).into(self._root))
+        self.read = self._step(self.way)
         return self.read(data)
 
-    def _step(self, way: "_Way") -> Read:
+    def _step(self, way: "Way") -> Read:
         """The function for what is left to do on this way: choose by the next selector, or read all its signals."""
         if self._functions >= _MOST_FUNCTIONS:
             self._functions = 0
@@ -122,7 +135,7 @@ class Reader:
         ]
         return expression.compile(body)
 
-    def _leaf(self, way: "_Way") -> Read:
+    def _leaf(self, way: "Way") -> Read:
         constants: dict[str, object] = {
             "indices": tuple(self._indices[signal.name] for signal in way.signals),
             "report": self._report,
@@ -133,75 +146,9 @@ class Reader:
         return expression.compile([*reports, f"return indices, ({values}), True"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """One level of a message: the signals that are always there, and what each selector's values add."""
-
-    signals: tuple[Signal, ...] = ()
-    multiplexers: tuple[tuple[Signal, Mapping[int | None, "_Node"]], ...] = ()
-    is_broken: bool = False
-
-
-def is_decodable(message: Message) -> bool:
-    """Whether cantools unpacks frames of this message: no container, no signals that overlap or do not fit."""
-    return not _root(message).is_broken
-
-
-def _root(message: Message) -> _Node:
-    return _Node(is_broken=True) if message.is_container else _node(message, message.signal_tree)
-
-
-def _node(message: Message, tree: Iterable[Any]) -> _Node:
-    signals: list[Signal] = []
-    multiplexers: list[tuple[Signal, Mapping[int | None, _Node]]] = []
-    for element in tree:
-        if isinstance(element, str):
-            signals.append(message.get_signal_by_name(element))
-            continue
-        for name, children in element.items():
-            selector = message.get_signal_by_name(name)
-            signals.append(selector)
-            multiplexers.append((selector, {value: _node(message, child) for value, child in children.items()}))
-    if _is_broken(signals, 8 * message.length):
-        return _Node(is_broken=True)
-    return _Node(tuple(signals), tuple(multiplexers))
-
-
-def _is_broken(signals: Iterable[Signal], bits: int) -> bool:
-    """Whether cantools cannot unpack this level: signals of one byte order overlap, or one does not fit."""
-    signals = list(signals)
-    if len({signal.name for signal in signals}) < len(signals):
-        return True
-    if any(signal.conversion.is_float and signal.length not in _FLOAT_FORMATS for signal in signals):
-        return True
-    for byte_order in ("little_endian", "big_endian"):
-        end = 0
-        for first, last in sorted(_span(signal) for signal in signals if signal.byte_order == byte_order):
-            if first < end or last >= bits:
-                return True
-            end = last + 1
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """A way through a message's levels, as far as it is known: signals in cantools' order, selectors yet to be read."""
-
-    bits: int
-    signals: tuple[Signal, ...] = ()
-    pending: tuple[tuple[Signal, Mapping[int | None, _Node]], ...] = ()
-    faults: tuple[str, ...] = ()
-
-    def into(self, node: _Node) -> "_Way":
-        """Adds a level: its signals that fit into the frame, and its selectors before those that are pending."""
-        if node.is_broken:
-            return _Way(self.bits, self.signals, self.pending, (*self.faults, UNDECODABLE))
-        signals = tuple(signal for signal in node.signals if _span(signal)[1] < self.bits)
-        multiplexers = tuple(pair for pair in node.multiplexers if _span(pair[0])[1] < self.bits)
-        return _Way(self.bits, self.signals + signals, multiplexers + self.pending, self.faults)
-
-    def beyond_selector(self, *faults: str) -> "_Way":
-        return _Way(self.bits, self.signals, self.pending[1:], self.faults + faults)
+def value_of(signal: Signal) -> Value:
+    """The signal's number, as a reader gives it, out of its bits as an unsigned integer."""
+    return _Source(0, {}).compile_value(signal)
 
 
 class _Source:
@@ -213,9 +160,11 @@ class _Source:
         self._bytes: set[int] = set()
 
     def scaled(self, signal: Signal) -> str:
-        """The physical value, as cantools' conversion computes it: the operations decide between int and float."""
-        conversion = signal.conversion
-        raw = self._raw(signal)
+        """The physical value."""
+        return self.scale(signal.conversion, self._raw(signal))
+
+    def scale(self, conversion: BaseConversion, raw: str) -> str:
+        """As cantools' conversion computes it: the operations decide between int and float."""
         if not isinstance(conversion, _KNOWN_CONVERSIONS):
             return f"{self._constant(lambda value: conversion.raw_to_scaled(value, decode_choices=False))}({raw})"
         if _is_identity(conversion):
@@ -238,10 +187,19 @@ class _Source:
         """`def read(data)`."""
         return cast(Read, self._compile("read(data)", [*self._load_bytes(), *body]))
 
+    def compile_value(self, signal: Signal) -> Value:
+        """`def value(bits)`."""
+        bits = "bits"
+        if signal.conversion.is_float:
+            bits = self.float_of(signal, bits)
+        elif signal.is_signed:
+            bits = _signed(bits, signal.length)
+        return cast(Value, self._compile("value(bits)", [f"return {self.scale(signal.conversion, bits)}"]))
+
     def compile_changes(self, body: list[str], signals: Iterable[Signal]) -> Changes:
         """`def changes(data, last)`, with the bytes of `last` as p0, p1 …"""
         for signal in signals:
-            first, last, _ = _place(signal)
+            first, last, _ = place(signal)
             self._bytes.update(range(first, last + 1))
         loads = [*self._load_bytes(), *self._load_bytes("p", "last")]
         return cast(Changes, self._compile("changes(data, last)", [*loads, *body]))
@@ -255,14 +213,11 @@ class _Source:
         if signal.conversion.is_float:
             return self._float(signal)
         bits = self._bits(signal)
-        if not signal.is_signed:
-            return bits
-        sign = 1 << (signal.length - 1)
-        return f"({bits} ^ {sign}) - {sign}"
+        return _signed(bits, signal.length) if signal.is_signed else bits
 
     def _bits(self, signal: Signal) -> str:
         """The signal's bits as an unsigned integer."""
-        first, last, shift = _place(signal)
+        first, last, shift = place(signal)
         count = last - first + 1
         little = signal.byte_order == "little_endian"
         if count > 4:
@@ -281,14 +236,18 @@ class _Source:
         return f"({shifted} & {(1 << signal.length) - 1})"
 
     def _float(self, signal: Signal) -> str:
-        first, last, shift = _place(signal)
+        first, last, shift = place(signal)
         size = signal.length // 8
         order = "<" if signal.byte_order == "little_endian" else ">"
-        layout = struct.Struct(order + _FLOAT_FORMATS[signal.length])
+        layout = struct.Struct(order + FLOAT_FORMATS[signal.length])
         if shift == 0 and last - first + 1 == size:
             return f"{self._constant(layout.unpack_from)}(data, {first})[0]"
-        order_name = "little" if order == "<" else "big"
-        return f"{self._constant(layout.unpack)}(({self._bits(signal)}).to_bytes({size}, {order_name!r}))[0]"
+        return self.float_of(signal, self._bits(signal))
+
+    def float_of(self, signal: Signal, bits: str) -> str:
+        """The number whose bits these are."""
+        layout = struct.Struct("<" + FLOAT_FORMATS[signal.length])
+        return f"{self._constant(layout.unpack)}(({bits}).to_bytes({layout.size}, 'little'))[0]"
 
     def _number(self, value: Number) -> str:
         return repr(value) if math.isfinite(value) else self._constant(value)
@@ -305,24 +264,14 @@ class _Source:
         return [f"{letter}{number} = {payload}[{number}]" for number in sorted(self._bytes)]
 
 
-def _span(signal: Signal) -> tuple[int, int]:
-    """First and last bit; within a byte, little-endian counts from the lowest bit and big-endian from the highest."""
-    first = signal.start
-    if signal.byte_order == "big_endian":
-        first = 8 * (signal.start // 8) + 7 - signal.start % 8
-    return first, first + signal.length - 1
-
-
-def _place(signal: Signal) -> tuple[int, int, int]:
-    """First byte, last byte, and how many bits below the signal are not its own."""
-    first, last = _span(signal)
-    shift = first % 8 if signal.byte_order == "little_endian" else 7 - last % 8
-    return first // 8, last // 8, shift
+def _signed(bits: str, length: int) -> str:
+    sign = 1 << (length - 1)
+    return f"({bits} ^ {sign}) - {sign}"
 
 
 def _differs(signal: Signal) -> str:
     """Whether the signal's own bits differ between the bytes b0, b1 … and p0, p1 …"""
-    first, last = _span(signal)
+    first, last = span(signal)
     masks: dict[int, int] = {}
     for bit in range(first, last + 1):
         in_byte = bit % 8 if signal.byte_order == "little_endian" else 7 - bit % 8

@@ -41,10 +41,19 @@ class CsvLines:
     """`t,channel,message,signal,value`."""
 
     header = CSV_HEADER
+    before_time = ""
 
     def start(self, channel: str, message: str, signal: str) -> str:
         """What stands between time and value."""
         return "," + ",".join(_csv_cell(cell) for cell in (channel, message, signal)) + ","
+
+    def time(self, t: str) -> str:
+        """A line's beginning."""
+        return t
+
+    def after_time(self, start: str, value: float) -> str:
+        """A line but for its time."""
+        return f"{start}{value!r}\n"
 
     def line(self, t: str, start: str, value: float) -> str:
         return f"{t}{start}{value!r}\n"
@@ -58,15 +67,24 @@ class JsonLines:
     """One JSON object a line; a time that there is not, and a value that is not finite, are null."""
 
     header = ""
+    before_time = '{"t": '
 
     def start(self, channel: str, message: str, signal: str) -> str:
         """What stands between time and value."""
         body = json.dumps({"channel": channel, "message": message, "signal": signal}, ensure_ascii=False)
         return f", {body[1:-1]}, "
 
-    def line(self, t: str, start: str, value: float) -> str:
+    def time(self, t: str) -> str:
+        """A line's beginning."""
+        return self.before_time + (t or "null")
+
+    def after_time(self, start: str, value: float) -> str:
+        """A line but for its time."""
         number = repr(value) if math.isfinite(value) else "null"
-        return f'{{"t": {t or "null"}{start}"value": {number}}}\n'
+        return f'{start}"value": {number}}}\n'
+
+    def line(self, t: str, start: str, value: float) -> str:
+        return self.time(t) + self.after_time(start, value)
 
     def text_line(self, t: str, start: str, text: str) -> str:
         """A value that is no number."""
@@ -88,16 +106,16 @@ class LogDecoder:
         self.values = 0
         self._shown = frozenset(shown)
         self._databases = databases
-        self._form = form
-        self._channels: dict[str, _Channel] = {}
+        self.form = form
+        self._channels: dict[str, Channel] = {}
         self._gps_logs: list[tuple[str, NmeaCounts]] = []
         self._cut: list[str] = []
 
     def frames(self, frames: Iterable[Frame]) -> Iterator[str]:
         """The lines of each frame that has values, as one text."""
-        line = self._form.line
+        line = self.form.line
         for t_ns, name, arbitration_id, is_extended, data in frames:
-            channel = self._channels.get(name) or self._open(name)
+            channel = self.channel(name)
             decoded = channel.decoder.decode(arbitration_id, is_extended, data)
             if decoded is None:
                 if arbitration_id in channel.decoder.reserved_ids:
@@ -109,11 +127,15 @@ class LogDecoder:
             t = seconds(t_ns)
             yield "".join([line(t, starts[index], value) for index, value in zip(indices, values, strict=True)])
 
+    def channel(self, name: str) -> "Channel":
+        """The channel of this name, which has a decoder of its own."""
+        return self._channels.get(name) or self._open(name)
+
     def fixes(self, path: Path) -> Iterator[str]:
         """The lines of each fix in a GPS receiver's log, at the receiver's own time."""
         parser = NmeaParser()
         self._gps_logs.append((path.name, parser.counts))
-        starts = {name: self._form.start("gps", "Fix", name) for name in FIX_SIGNALS}
+        starts = {name: self.form.start("gps", "Fix", name) for name in FIX_SIGNALS}
         try:
             with open_binary(path) as file:
                 while chunk := file.read1(_CHUNK):
@@ -145,23 +167,23 @@ class LogDecoder:
                 if count:
                     yield f"channel {name}: messages of several frames: {count:,} {cause.replace('_', ' ')}"
 
-    def _open(self, name: str) -> "_Channel":
+    def _open(self, name: str) -> "Channel":
         decoder = Decoder(database for wanted, database in self._databases if wanted in (None, name))
-        channel = self._channels[name] = _Channel(name, decoder, self._form, self._shown)
+        channel = self._channels[name] = Channel(name, decoder, self.form, self._shown)
         return channel
 
-    def _heard(self, channel: "_Channel", t: str, heard: Heard) -> str:
+    def _heard(self, channel: "Channel", t: str, heard: Heard) -> str:
         """The lines of a message that was put together, signals first."""
         starts = channel.starts()
         lines = [
-            self._form.line(t, starts[index], value)
+            self.form.line(t, starts[index], value)
             for indices, values, _ in heard.decoded
             for index, value in zip(indices, values, strict=True)
         ]
         for message, signal, value in rows(heard, self._shown):
-            start = self._form.start(channel.name, message, signal)
+            start = self.form.start(channel.name, message, signal)
             lines.append(
-                self._form.text_line(t, start, value) if isinstance(value, str) else self._form.line(t, start, value)
+                self.form.text_line(t, start, value) if isinstance(value, str) else self.form.line(t, start, value)
             )
         self.values += len(lines)
         return "".join(lines)
@@ -170,10 +192,10 @@ class LogDecoder:
         t = "" if fix.utc_ms is None else seconds(fix.utc_ms * 1_000_000)
         values = [(name, value) for name in FIX_SIGNALS if (value := getattr(fix, name)) is not None]
         self.values += len(values)
-        return "".join(self._form.line(t, starts[name], value) for name, value in values)
+        return "".join(self.form.line(t, starts[name], value) for name, value in values)
 
 
-class _Channel:
+class Channel:
     """A channel's decoder, and for each of its signals what stands between time and value."""
 
     def __init__(self, name: str, decoder: Decoder, form: CsvLines | JsonLines, shown: frozenset[Protocol]) -> None:

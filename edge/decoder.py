@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 
 from cantools.database.can import Database, Message, Signal
 
-from edge.codegen import Decoded, Reader, is_decodable
+from edge.codegen import Decoded, Reader
+from edge.message_layout import is_decodable
 
 ANY_SOURCE = 0xFE  # SAE J1939-81: the null address, which tools write where no source is meant
 MOST_FILTERS = 500  # Linux takes 512 filters per socket
@@ -158,6 +159,7 @@ class Decoder:
         if slot is None:
             slot = self._open(arbitration_id, is_extended)
             if slot is None:
+                self.count_unknown(arbitration_id, is_extended)
                 return None
         if data == slot.payload:
             return slot.unchanged
@@ -171,6 +173,11 @@ class Decoder:
     def slot(self, arbitration_id: int, is_extended: bool) -> "Slot | None":
         """What an identifier that was decoded before has its signals from."""
         return (self._extended if is_extended else self._standard).get(arbitration_id)
+
+    def reader(self, arbitration_id: int, is_extended: bool) -> Reader | None:
+        """What reads an identifier's frames; None where no database knows it, or where it is reserved."""
+        slot = self.slot(arbitration_id, is_extended) or self._open(arbitration_id, is_extended)
+        return None if slot is None or isinstance(slot, _UnknownSlot | _ReservedSlot) else slot.reader
 
     def reserve(self, is_reserved: Callable[[int, bool], bool]) -> None:
         """Leave identifiers to others, before the first frame; see the module."""
@@ -190,11 +197,11 @@ class Decoder:
         """Whether a database has a message for the identifier."""
         return self._find(arbitration_id, is_extended) is not None
 
-    def count_unknown(self, arbitration_id: int, is_extended: bool) -> None:
+    def count_unknown(self, arbitration_id: int, is_extended: bool, *, frames: int = 1) -> None:
         """Count what no database knows, by its identifier."""
         name = _id_name(arbitration_id, is_extended)
         unknown = self.counts.unknown_id
-        unknown[name if name in unknown or len(unknown) < _MOST_UNKNOWN_IDS else "others"] += 1
+        unknown[name if name in unknown or len(unknown) < _MOST_UNKNOWN_IDS else "others"] += frames
 
     def filters(self, others: Sequence[dict[str, int | bool]] = ()) -> list[dict[str, int | bool]]:
         """python-can's filters for what the databases know, and `others`; empty, which means everything, where there
@@ -228,7 +235,6 @@ class Decoder:
         elif len(self.counts.unknown_id) < _MOST_UNKNOWN_IDS:
             slot = _UnknownSlot(_id_name(arbitration_id, is_extended), self.counts)
         else:
-            self.count_unknown(arbitration_id, is_extended)
             return None
         (self._extended if is_extended else self._standard)[arbitration_id] = slot
         return slot

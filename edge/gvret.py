@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.frame import Frame
-from edge.log_file import RecordingCounts, RecordingError, text_lines
+from edge.log_file import RecordingCounts, RecordingError, checked_time, text_lines
 
+_LONGEST = 64  # bytes, CAN FD
 _NEEDED = ("time stamp", "id", "extended", "bus", "len", "d1")
 
 
@@ -27,11 +28,11 @@ def read_gvret(path: Path, counts: RecordingCounts) -> Iterator[Frame]:
             count = int(cells[length])
             data = bytes.fromhex("".join(cells[first : first + count]))
             arbitration_id = int(cells[identifier], 16)
-            t_ns = int(cells[time]) * 1000
+            t_ns = checked_time(int(cells[time]) * 1000)
         except (ValueError, IndexError):
             counts.bad_line(path, number, line)
             continue
-        if len(data) != count:
+        if len(data) != count or count > _LONGEST:
             counts.bad_line(path, number, line)
             continue
         yield Frame(t_ns, cells[bus], arbitration_id, cells[extended].lower() in ("true", "1"), data)

@@ -13,6 +13,8 @@ from edge.errors import EdgeError
 UNREADABLE_BYTES: Final = (OSError, EOFError, zlib.error)
 """What comes of a file that cannot be read, or not be unpacked, to its end."""
 
+_LAST_NS: Final = 2**63 - 1  # in the year 2262
+
 
 class RecordingError(EdgeError):
     """A recording that cannot be played at all."""
@@ -55,6 +57,13 @@ class RecordingCounts:
         if self.first_bad is not None:
             yield f"the first line that is no frame: {self.first_bad}"
         yield from self.cut
+
+
+def checked_time(t_ns: int) -> int:
+    """The time, which is within some 292 years of 1970. Raises ValueError."""
+    if abs(t_ns) > _LAST_NS:
+        raise ValueError("a time beyond the year 2262")
+    return t_ns
 
 
 def open_binary(path: Path) -> BufferedIOBase:

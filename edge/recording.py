@@ -10,16 +10,18 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import can
 
 from edge.candump import read_candump
 from edge.frame import Frame
 from edge.gvret import read_gvret
-from edge.log_file import UNREADABLE_BYTES, RecordingCounts, RecordingError, open_binary
+from edge.log_file import UNREADABLE_BYTES, RecordingCounts, RecordingError, checked_time, open_binary
 from edge.mf4 import check_mf4, read_mf4
 
 ReadFrames = Callable[[Path, RecordingCounts], Iterator[Frame]]
+Item = TypeVar("Item")
 
 _NMEA = re.compile(rb"\$[A-Z]{2,5}[A-Z0-9]*,[ -~]*\*[0-9A-Fa-f]{2}\s")
 _CANDUMP = re.compile(
@@ -46,23 +48,39 @@ class Recording:
 
     def __init__(self, sources: Sequence[tuple[Path, ReadFrames]]) -> None:
         self.counts = RecordingCounts()
+        self.last_ns: int | None = None
         self.name = ", ".join(path.name for path, _ in sources)
         self._sources = sources
 
+    @property
+    def sources(self) -> Sequence[tuple[Path, ReadFrames]]:
+        """Each file and what reads it."""
+        return self._sources
+
     def __iter__(self) -> Iterator[Frame]:
-        counts = self.counts = RecordingCounts()
-        last_ns: int | None = None
+        self.restart()
         for path, read in self._sources:
-            for frame in _until_cut(path, read, counts):
-                counts.frames += 1
-                t_ns = frame[0]
-                if t_ns is not None:
-                    if last_ns is not None and t_ns < last_ns:
-                        counts.backwards += 1
-                    if t_ns < 0:
-                        counts.negative += 1
-                    last_ns = t_ns
-                yield frame
+            yield from self.frames(path, read)
+
+    def restart(self) -> None:
+        """Count from the beginning."""
+        self.counts = RecordingCounts()
+        self.last_ns = None
+
+    def frames(self, path: Path, read: ReadFrames) -> Iterator[Frame]:
+        """Those of one file, counted."""
+        counts, last_ns = self.counts, self.last_ns
+        for frame in until_cut(path, read(path, counts), counts):
+            counts.frames += 1
+            t_ns = frame[0]
+            if t_ns is not None:
+                if last_ns is not None and t_ns < last_ns:
+                    counts.backwards += 1
+                if t_ns < 0:
+                    counts.negative += 1
+                last_ns = t_ns
+            yield frame
+        self.last_ns = last_ns
 
 
 def open_recording(paths: Path | Iterable[Path]) -> Recording:
@@ -109,11 +127,11 @@ def _beginning(path: Path) -> bytes:
     return beginning
 
 
-def _until_cut(path: Path, read: ReadFrames, counts: RecordingCounts) -> Iterator[Frame]:
-    """All frames that can be read; an end that cannot be is noted."""
+def until_cut(path: Path, items: Iterable[Item], counts: RecordingCounts) -> Iterator[Item]:
+    """All that can be read of a file; an end that cannot be is noted."""
     before = counts.frames
     try:
-        yield from read(path, counts)
+        yield from items
     except _UNREADABLE as error:
         counts.cut.append(f"{path.name}: cannot be read on after {counts.frames - before:,} frames: {error}")
 
@@ -130,5 +148,5 @@ def _read_with_python_can(path: Path, counts: RecordingCounts) -> Iterator[Frame
                 counts.remote += 1
             else:
                 channel = "" if message.channel is None else str(message.channel)
-                t_ns = round(message.timestamp * 1_000_000) * 1000
+                t_ns = checked_time(round(message.timestamp * 1_000_000) * 1000)
                 yield Frame(t_ns, channel, message.arbitration_id, message.is_extended_id, bytes(message.data))

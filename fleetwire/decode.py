@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -79,15 +80,27 @@ def _decode(
     if not loaded and not protocols and any(isinstance(part, Recording) for part in parts):
         raise click.UsageError("name the CAN database with --dbc FILE")
     decoder = LogDecoder(loaded, _FORMS[form](), protocols)
-    sys.stdout.write(_FORMS[form].header)
-    for part in parts:
-        sys.stdout.writelines(decoder.fixes(part) if isinstance(part, Path) else decoder.frames(part))
+    lines = _lines_of(decoder)
     sys.stdout.flush()
+    out = sys.stdout.buffer
+    out.write(_FORMS[form].header.encode())
+    for part in parts:
+        out.writelines(map(str.encode, decoder.fixes(part)) if isinstance(part, Path) else lines(part))
+    out.flush()
     for line in _summary(parts, decoder):
         click.echo(line, err=True)
     for part in parts:
         if isinstance(part, Recording) and part.counts.cut and not part.counts.frames:
             raise click.ClickException(f"nothing in {part.name} can be read")
+
+
+def _lines_of(decoder: LogDecoder) -> Callable[[Recording], Iterable[bytes]]:
+    """Many frames at a time where there is numpy, else one after the other: the lines are the same."""
+    if find_spec("numpy") is None:
+        return lambda recording: map(str.encode, decoder.frames(recording))
+    from edge.decode_log_columns import ColumnLogDecoder
+
+    return ColumnLogDecoder(decoder).lines
 
 
 def _open(path: Path) -> Recording | Path:

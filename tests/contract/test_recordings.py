@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from edge.log_file import RecordingError
 from edge.mf4 import check_mf4
 from edge.recording import open_recording
+from edge.recording_columns import read_columns
+from edge.replay import ReplayReader
 from fleetwire.__main__ import cli
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -64,6 +66,65 @@ def test_small_logs_have_the_frames_that_python_can_reads(path: Path) -> None:
     frames = list(recording)
     assert [(f.arbitration_id, f.data) for f in frames] == [(m.arbitration_id, bytes(m.data)) for m in data]
     assert recording.counts.remote + recording.counts.error == len(messages) - len(data)
+
+
+RECORDINGS = {  # frames, remote frames, error frames, comments, times before the one ahead
+    "car-kona-ev/230112-7-2019-pcan-ccan-power-off-on-ready-off.csv": (39_546, 0, 0, 1, 1_845),
+    "car-tesla-generated/candump_Manual_SOC_DogMode_CabinTemp.log": (12_138, 0, 0, 0, 0),
+    "decode-vectors/decode.input.txt": (4, 0, 1, 1, 0),
+    "decode-vectors/decode_log_format.input.txt": (6, 0, 1, 1, 1),
+    "decode-vectors/decode_timestamp_absolute.input.txt": (4, 0, 0, 0, 0),
+    "decode-vectors/single_line_decode.input.txt": (4, 0, 1, 1, 0),
+    "log-formats/logfile.asc": (12, 4, 4, 0, 0),
+    "log-formats/test_CanFdMessage.asc": (3, 0, 0, 0, 0),
+    "log-formats/test_CanFdMessage.blf": (2, 0, 0, 0, 0),
+    "log-formats/test_CanMessage.asc": (2, 0, 0, 0, 0),
+    "log-formats/test_CanMessage.asc.gz": (2, 0, 0, 0, 0),
+    "log-formats/test_CanMessage.blf": (2, 0, 0, 0, 0),
+    "log-formats/test_CanMessage.trc": (2, 0, 0, 0, 0),
+    "log-formats/test_CanMessage_V1_1.trc": (10, 1, 0, 0, 0),
+    "log-formats/test_CanMessage_V2_1.trc": (10, 1, 0, 0, 0),
+    "obd2-trip/00000005-60FEB5A8.MF4": (5_477, 0, 0, 0, 0),
+    "obd2-trip/elm327-diagnostic-scan.gvret.csv": (638, 0, 0, 1, 0),
+    "truck-j1939/truck-idle.MF4": (57_849, 0, 0, 0, 0),
+}
+"""All there are, but for the two conversions to candump and four of the trip's five files, which other tests read."""
+
+
+def test_no_recording_is_left_out() -> None:
+    formats = (".csv", ".log", ".input.txt", ".asc", ".asc.gz", ".blf", ".trc", ".MF4")
+    folders = {name.partition("/")[0] for name in RECORDINGS}
+    found = {
+        f"{folder}/{path.name}"
+        for folder in folders
+        for path in (DATA / folder).iterdir()
+        if path.name.endswith(formats)
+    }
+    others = found - RECORDINGS.keys()
+    assert found > RECORDINGS.keys()
+    assert len(others) == 6
+    assert all("/converted-" in name or "/0000000" in name for name in others)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+async def test_every_recording_is_decoded_and_replayed_as_far_as_it_is_good(name: str) -> None:
+    path = DATA / name
+    recording = open_recording(path)
+    frames = list(recording)
+    counts = recording.counts
+    assert (len(frames), counts.remote, counts.error, counts.comments, counts.backwards) == RECORDINGS[name]
+    assert (counts.frames, counts.bad, counts.negative, counts.cut) == (len(frames), 0, 0, [])
+    in_columns = open_recording(path)
+    assert [columns.frame(row) for columns in read_columns(in_columns) for row in range(len(columns))] == frames
+    assert in_columns.counts == counts
+    async with ReplayReader([path], name="bus", speed=0) as reader:
+        replayed = [frame for some in [taken async for taken in reader] for frame in some]
+    assert [frame[2:] for frame in replayed] == [frame[2:] for frame in frames]
+    assert (reader.counts.remote, reader.counts.error) == (counts.remote, counts.error)
+    _, told = _decode([path], [TESLA / "Model3CAN.dbc"])
+    assert f"from {len(frames):,} frames" in told
+    for problem in counts.problems():
+        assert f"{path.name}: {problem}" in told
 
 
 @pytest.mark.parametrize("kept", [0, 40, 100, 5_000, 20_000, 135_250, 150_000, -1])
