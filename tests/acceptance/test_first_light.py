@@ -80,13 +80,17 @@ def page(demo: System, browser: Browser) -> Iterator[tuple[Page, Faults]]:
 @pytest.fixture(scope="session")
 def api(demo: System) -> Api:
     client = Api(demo.run["web"], demo.run["admin_token"])
-    wait_until(lambda: _has_moved(client), within_s=90, what=f"{AGENT} has a position and moves")
+    wait_until(lambda: _has_moved(client), within_s=180, what=f"all have positions and {AGENT} moves")
     return client
 
 
 def _has_moved(api: Api) -> bool:
-    vehicle = api.vehicles().get(AGENT)
-    return vehicle is not None and vehicle["state"] == "driving" and vehicle["position"] is not None
+    vehicles = api.vehicles()
+    return (
+        AGENT in vehicles
+        and vehicles[AGENT]["state"] == "driving"
+        and all(vehicle["position"] is not None for vehicle in vehicles.values())
+    )
 
 
 def test_the_api_shows_the_whole_fleet(api: Api) -> None:
@@ -162,6 +166,11 @@ def test_a_track_has_a_length_and_a_line(api: Api, page: tuple[Page, Faults], de
     length = tab.get_by_text(re.compile(r"^\d[\d.,]* (k?m)$")).first
     expect(length).to_be_visible()
     expect(tab.locator("canvas.maplibregl-canvas").first).to_be_visible()
-    track = api.get(f"vehicles/{AGENT}/track", **{"from": "2020-01-01T00:00:00Z"}, to="2100-01-01T00:00:00Z")
-    assert track["geometry"]["type"] == "LineString"
-    assert len(track["geometry"]["coordinates"]) > 10
+
+    def geometry() -> dict[str, Any]:
+        always = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+        found: dict[str, Any] = api.get(f"vehicles/{AGENT}/track", **always)["geometry"]
+        return found
+
+    assert geometry()["type"] == "LineString"
+    wait_until(lambda: len(geometry()["coordinates"]) > 10, within_s=60, what="ten seconds of the track are stored")
