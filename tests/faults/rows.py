@@ -78,12 +78,18 @@ async def power_cut(seed: int, folder: Path) -> Result:
     """
     drive, number = divmod(seed, 1_000_000)
     record, cloud, log = await asyncio.to_thread(_recorded, drive)
-    total = 3 * (len(log.operations) + 1)
+    at, unsynced = cut_of(number, len(log.operations))
+    return await cut(log, record, cloud, at, folder, unsynced=unsynced, dice=Random(seed))
+
+
+def cut_of(number: int, operations: int) -> tuple[int, Unsynced]:
+    """After how many operations the power goes in the trial of that number, and what is on the disk of the rest."""
+    total = 3 * (operations + 1)
     if number >= total:
         raise Exhausted
-    stride = next(stride for stride in range(int(total * 0.618), total) if gcd(stride, total) == 1)
+    stride = next(stride for stride in range(max(int(total * 0.618), 1), total) if gcd(stride, total) == 1)
     at, unsynced = divmod(number * stride % total, 3)
-    return await cut(log, record, cloud, at, folder, unsynced=Unsynced(unsynced), dice=Random(seed))
+    return at, Unsynced(unsynced)
 
 
 async def cut(

@@ -13,7 +13,7 @@ from edge.delivery import Key
 from edge.spool import Spool
 from tests.fake_cloud import FakeCloud
 from tests.faults import clock_rows, rows
-from tests.faults.disk_log import DiskLog, Sync, Unsynced, recording
+from tests.faults.disk_log import Sync, Unsynced, recording
 from tests.faults.rows import ROWS, Impossible
 from tests.faults.trial import NOW_MS, Record, Result, judge
 from wire.model import Batch, Column
@@ -66,22 +66,15 @@ def test_disk_log_gives_back_what_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "image" / "x.db").read_bytes() == (tmp_path / "x.db").read_bytes()
 
 
-async def test_every_cut_of_a_drive_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cuts = []
-
-    async def note(log: DiskLog, *arguments: object, unsynced: Unsynced, **more: object) -> None:
-        cuts.append((arguments[2], unsynced, len(log.operations)))
-
-    monkeypatch.setattr(rows, "cut", note)
-    await ROWS["power"].trial(0, tmp_path)
-    operations = cuts.pop()[2]
-    for seed in range(3 * (operations + 1)):
-        await ROWS["power"].trial(seed, tmp_path)
+@pytest.mark.parametrize("operations", [1, 7, 400])
+def test_every_cut_of_a_drive_comes_once(operations: int) -> None:
+    cuts = [rows.cut_of(number, operations) for number in range(3 * (operations + 1))]
+    assert {(at, unsynced) for at, unsynced in cuts} == {
+        (at, rest) for at in range(operations + 1) for rest in Unsynced
+    }
     with pytest.raises(rows.Exhausted):
-        await ROWS["power"].trial(3 * (operations + 1), tmp_path)
-    assert sorted((at, unsynced.value) for at, unsynced, _ in cuts) == [
-        (at, unsynced) for at in range(operations + 1) for unsynced in range(3)
-    ]
+        rows.cut_of(len(cuts), operations)
+    assert max(at for at, _ in cuts[:10]) - min(at for at, _ in cuts[:10]) >= operations // 2
 
 
 async def test_clock_that_is_believed_without_evidence_is_found_out(
