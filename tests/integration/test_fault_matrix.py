@@ -12,11 +12,11 @@ from bench.faults.verdict import Result
 pytestmark = pytest.mark.services
 
 TRIALS = 10
-LONG = {"long-postgres": 1}  # its trials take half a minute each
+LONG = {"long-postgres": 1, "stop-copy": 2}  # their trials take long
 TOGETHER = [
     ("undisturbed", "kill-ingest", "kill-writer", "kill-web", "late", "shuffled", "replayed"),
-    ("kill-redis", "restart-redis", "wipe-redis", "kill-postgres", "restart-postgres", "long-postgres"),
-    ("stop-writer", "stop-ingest"),
+    ("kill-redis", "restart-redis", "wipe-redis", "full-redis", "kill-postgres", "restart-postgres", "long-postgres"),
+    ("stop-writer", "stop-copy", "stop-ingest"),
     ("line-cut", "line-reset", "line-black-hole", "line-half-open", "line-slow", "line-duplicate"),
 ]
 
