@@ -52,6 +52,7 @@ class Feed:
         self._loads = 0
         self._loading = False
         self._anew = True
+        self._erasures: frozenset[int] = frozenset()
         self._strangers: deque[tuple[Batch, int]] = deque(maxlen=STRANGERS_KEPT)
 
     async def run(self) -> None:
@@ -108,13 +109,16 @@ class Feed:
             names = {row["id"]: row["name"] for row in await self._db.fetch(_SQL["signal_names"])}
             now = datetime.now(UTC)
             since = now - timedelta(milliseconds=RECENT_MS)
+            erased = {row["id"]: row["ident"] for row in await self._db.fetch(_SQL["erasures"], [*self._erasures])}
             rows = await self._db.fetch(_SQL["vehicles"], since, now + _AHEAD, DRIVING_KMH)
         except BaseException:
             self._anew = anew or self._anew
             raise
         finally:
             self._loading = False
-        self._hub.load([_known(row, names) for row in rows], _now_ms(), anew=anew)
+        self._hub.forget(erased.values())
+        self._erasures |= erased.keys()
+        self._hub.load([_known(row, names) for row in rows], _now_ms(), anew=anew or bool(erased))
         for _ in range(len(self._strangers)):
             batch, received_ms = self._strangers.popleft()
             self._hub.apply(batch, received_ms, _now_ms())

@@ -144,6 +144,12 @@ class Hub:
             if anew or fleet_id in shrunk:
                 fleet.refresh()
 
+    def forget(self, idents: Iterable[str]) -> None:
+        """What was heard of these vehicles; a load that follows says what is still known."""
+        for ident in idents:
+            if ident in self._vehicles:
+                self._remove(ident)
+
     def apply(self, batch: Batch, received_ms: int, now_ms: int) -> bool:
         """A batch that was just taken in. False for a vehicle that has not been loaded."""
         vehicle = self._vehicles.get(batch.vehicle)

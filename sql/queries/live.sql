@@ -11,3 +11,8 @@ FROM vehicles v LEFT JOIN latest l ON l.vehicle_id = v.id;
 -- name: signal_names
 -- What the ids in the packed rows stand for.
 SELECT id, name FROM signals;
+
+-- name: erasures
+-- Vehicles of which something was erased, but for the erasures $1.
+SELECT e.id, v.ident FROM erasures e JOIN vehicles v ON v.id = e.vehicle_id
+WHERE e.done_at IS NOT NULL AND NOT e.id = ANY ($1::bigint[]);

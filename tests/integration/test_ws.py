@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import aiohttp
 import pytest
 
 from cloud.errors import BusDown
+from cloud.store_erasure import carry_out, order, vehicle_named
 from tests.private_services import PrivateRedis
 from tests.web_stand import PASSWORD, Stand, batch, column, now_ms, web_stand
 from wire.model import Batch
@@ -119,6 +121,23 @@ async def test_snapshot_comes_from_the_database(stand: Stand) -> None:
             "signals": {"M.S": [t0, 4.5]},
         }
     ]
+
+
+async def test_screens_forget_what_was_erased(stand: Stand) -> None:
+    t0 = now_ms() - 10_000
+    await stand.write(
+        batch(t0=t0, signals={"M.S": column((0, 1.0), (5, 2.0))}, fixes={"dt": [5], "lat": [1.0], "lon": [2.0]})
+    )
+    async with Browser.open(stand) as browser:
+        await stand.feed.reload()
+        assert (await browser.subscribe(vehicles=["a"]))["vehicles"][0]["signals"] == {"M.S": [t0 + 5, 2.0]}
+        async with stand.db.acquire() as connection:
+            vehicle = await vehicle_named(connection, "a")
+            begin, end = (datetime.fromtimestamp((t0 + ms) / 1000, UTC) for ms in (1, 9_000))
+            await carry_out(connection, await order(connection, vehicle, begin=begin, end=end, actor="test"))
+        await stand.feed.reload()
+        (shown,) = (await browser.next("snapshot", about=1))["vehicles"]
+        assert (shown["signals"], shown["position"]) == ({"M.S": [t0, 1.0]}, None)
 
 
 async def test_vehicle_that_was_just_registered_can_be_subscribed(stand: Stand) -> None:
