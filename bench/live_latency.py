@@ -3,7 +3,9 @@
 `live_latency` begins on the vehicle, where a signal changes: the agent's own batcher (batches of 1 s), spool on disk
 and uplink, ingest, Redis, and a socket that follows the vehicle as its page in the dashboard does. Its baseline is the
 part that the batcher alone takes. `live_latency.ingest-to-socket` begins where a request is sent to ingest, and its
-baseline is the answer to that very request. All of the cloud runs. p99 in ms, by the samples' own times.
+baseline is the answer to that very request; `.all` has sockets that follow the whole fleet, `.1000-clients` as many
+sockets. `live_latency.stalled` is the same with hundreds of sockets beside that are never read from, against itself
+without them. All of the cloud runs. p99 in ms, by the samples' own times.
 """
 
 import asyncio
@@ -12,18 +14,19 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, Final
 
 import aiohttp
 
 from bench.figure import Figure, Medians, smaller_is_better
+from bench.live_sockets import LiveSocket
 from bench.load import Connection, Sender, request
 from bench.stack import INGEST, WEB, WRITER, Stack, running
 from bench.synthetic import Second
@@ -37,6 +40,7 @@ from edge.uplink_http import HttpTransport
 
 WARM_UP_S: Final = 4.0
 SECONDS: Final = 15.0
+STALLED_RUNS: Final = 3
 SPOOL_BYTES: Final = 64_000_000
 TICK_S: Final = 0.05
 CHANGE_EVERY_S: Final = 2.0
@@ -85,14 +89,46 @@ def from_vehicle(*, vehicles: int = 20, signals: int = 20, seconds: float = SECO
     return smaller_is_better("live_latency", _p99(heard), unit="ms", note=note)
 
 
-def from_ingest(name: str, *, vehicles: int, clients: int, seconds: float = SECONDS) -> Figure:
-    """Each vehicle sends a batch of 1 s every second; each client follows all signals of some vehicles at 20 Hz."""
-    heard = asyncio.run(_from_ingest(vehicles, clients, seconds))
+@dataclass(frozen=True)
+class Audience:
+    """Sockets that follow all signals at 20 Hz, `each` of so many vehicles; all of them where it is None."""
+
+    clients: int
+    each: int | None
+    looked_into: int
+    """Of so many sockets the messages are read; the others only take them."""
+
+    def wishes(self, vehicles: Sequence[str]) -> list[dict[str, Any]]:
+        return [PAGE | {"vehicles": self._of(number, vehicles), "max_hz": 20} for number in range(self.clients)]
+
+    def _of(self, number: int, vehicles: Sequence[str]) -> list[str]:
+        if self.each is None:
+            return ["*"]
+        return [vehicles[(number * self.each + place) % len(vehicles)] for place in range(self.each)]
+
+    def __str__(self) -> str:
+        return f"{self.clients:,} clients at max_hz 20, each on {self.each or 'all'} vehicles"
+
+
+def from_ingest(name: str, *, vehicles: int, audience: Audience, seconds: float = SECONDS) -> Figure:
+    """Each vehicle sends a batch of 1 s every second."""
+    (heard,) = asyncio.run(_from_ingest(vehicles, audience, [0], seconds))
     note = (
-        f"{vehicles} vehicles with a request a second, {clients} clients at max_hz 20, each on "
-        f"{vehicles // clients} vehicles; {len(heard.ours):,} updates; the baseline is ingest's answer"
+        f"{vehicles:,} vehicles with a request a second, {audience}; {len(heard.ours):,} updates looked into; "
+        "the baseline is ingest's answer"
     )
     return smaller_is_better(name, _p99(heard), unit="ms", note=note)
+
+
+def stalled(*, vehicles: int, audience: Audience, stalled: int, seconds: float = SECONDS) -> Figure:
+    """Without them and with them, in turns."""
+    phases = asyncio.run(_from_ingest(vehicles, audience, [0, stalled] * STALLED_RUNS, seconds))
+    without, beside = (median(quantiles(heard.ours, n=100)[-1] for heard in phases[start::2]) for start in (0, 1))
+    note = (
+        f"{vehicles:,} vehicles, {audience}, and {stalled} more that follow all vehicles and read nothing; "
+        "the baseline is without these"
+    )
+    return smaller_is_better("live_latency.stalled", Medians(beside, without, STALLED_RUNS), unit="ms", note=note)
 
 
 async def _from_vehicle(vehicles: int, signals: int, seconds: float) -> _Heard:
@@ -121,27 +157,44 @@ async def _from_vehicle(vehicles: int, signals: int, seconds: float) -> _Heard:
     return heard
 
 
-async def _from_ingest(vehicles: int, clients: int, seconds: float) -> _Heard:
+async def _from_ingest(vehicles: int, audience: Audience, stalled: Sequence[int], seconds: float) -> list[_Heard]:
+    """What was heard in each phase; `stalled` says how many sockets there are beside in each that are not read from."""
     heard = _Heard()
+    phases = []
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(running(WRITER, INGEST, WEB))
         senders = Sender.of(await _register(cloud, vehicles))
         session = await stack.enter_async_context(aiohttp.ClientSession(headers=_as_admin(cloud)))
+        live = f"{cloud.web_url}/v1/live"
         async with asyncio.TaskGroup() as tasks:
             running_now = [
                 tasks.create_task(_send_seconds(cloud.ingest_url, sender, number / vehicles, heard), name="vehicle")
                 for number, sender in enumerate(senders)
             ]
-            for start in range(clients):
-                followed = [sender.vehicle for sender in senders[start::clients]]
-                wish = PAGE | {"vehicles": followed, "max_hz": 20}
-                running_now.append(tasks.create_task(_watch(cloud, session, wish, heard.batch), name="browser"))
+            wishes = audience.wishes([sender.vehicle for sender in senders])
             await asyncio.sleep(WARM_UP_S)
-            heard.since_ms = _now_ms()
-            await asyncio.sleep(seconds)
+            for wish in wishes[: audience.looked_into]:
+                running_now.append(tasks.create_task(_watch(cloud, session, wish, heard.batch), name="browser"))
+            others = [
+                await LiveSocket.open(live, [wish], bearer=cloud.admin_token) for wish in wishes[audience.looked_into :]
+            ]
+            for count in stalled:
+                beside = [
+                    await LiveSocket.open(live, [PAGE | {"max_hz": 20}], bearer=cloud.admin_token, stalled=True)
+                    for _ in range(count)
+                ]
+                await asyncio.sleep(WARM_UP_S)
+                heard.since_ms = _now_ms()
+                await asyncio.sleep(seconds)
+                phases.append(_Heard(baseline=heard.baseline, ours=heard.ours))
+                heard.since_ms, heard.baseline, heard.ours = sys.maxsize, [], []
+                for one in beside:
+                    one.close()
+            for one in others:
+                one.close()
             for task in running_now:
                 task.cancel()
-    return heard
+    return phases
 
 
 class _Member:
@@ -236,8 +289,23 @@ def _now_ms() -> int:
 
 FIGURES: Final[Mapping[str, Callable[[], Figure]]] = {
     "live_latency": from_vehicle,
-    "live_latency.ingest-to-socket": partial(from_ingest, "live_latency.ingest-to-socket", vehicles=200, clients=20),
-    "live_latency.ingest-to-socket.1000-vehicles": partial(
-        from_ingest, "live_latency.ingest-to-socket.1000-vehicles", vehicles=1000, clients=100
+    "live_latency.ingest-to-socket": partial(
+        from_ingest, "live_latency.ingest-to-socket", vehicles=200, audience=Audience(20, 10, looked_into=20)
     ),
+    "live_latency.ingest-to-socket.1000-vehicles": partial(
+        from_ingest,
+        "live_latency.ingest-to-socket.1000-vehicles",
+        vehicles=1000,
+        audience=Audience(100, 10, looked_into=100),
+    ),
+    "live_latency.ingest-to-socket.all": partial(
+        from_ingest, "live_latency.ingest-to-socket.all", vehicles=1000, audience=Audience(100, None, looked_into=1)
+    ),
+    "live_latency.ingest-to-socket.1000-clients": partial(
+        from_ingest,
+        "live_latency.ingest-to-socket.1000-clients",
+        vehicles=1000,
+        audience=Audience(1000, 10, looked_into=100),
+    ),
+    "live_latency.stalled": partial(stalled, vehicles=200, audience=Audience(100, 10, looked_into=100), stalled=500),
 }
