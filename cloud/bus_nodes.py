@@ -188,7 +188,7 @@ class Nodes:
         for pause_s in PAUSES_S:
             node = ahead or await self.of(shard)
             try:
-                return await (node.ask_ahead(command) if ahead else node.ask(command))
+                return await (node.ask_ahead(command) if ahead else node.ask(command, again=again))
             except MovedError as error:
                 ahead = None
                 self.learn(error)

@@ -50,10 +50,11 @@ class Reader:
                 timeout=None if is_new or not shards else left_ms / 1000,
                 return_when=asyncio.FIRST_COMPLETED if shards else asyncio.ALL_COMPLETED,
             )
-            found = self._take()
-            if found or loop.time() >= until_s or not shards:
+            if found := self._take():
                 return found
             self._raise_first_problem()
+            if loop.time() >= until_s or not shards:
+                return []
             is_new = False
 
     async def read_pending(self, shard: int, *, after: str, count: int) -> list[Delivery]:

@@ -46,6 +46,7 @@ EVERY_S: Final = 0.25
 SHARDS: Final = 16
 TRIALS_A_RUN: Final = 10
 RECOVERED_WITHIN_S: Final = 120.0
+START_WITHIN_S: Final = 300.0
 SECOND: Final = Second(signals=4, samples=5)
 PROCESSES: Final = ("ingest", "ingest", "writer", "writer", "web", "web")
 COUNTS: Final = """
@@ -294,7 +295,7 @@ async def _process(name: str, database_url: str, redis_url: str) -> AsyncIterato
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(START_WITHIN_S):
             while not re.search(rb"http://", line := await process.stdout.readline()):
                 assert line, f"{name} ended"
         yield _Process(name, process.pid, f"http://127.0.0.1:{port}")

@@ -15,6 +15,7 @@ from cloud.bus_entries import Delivery, Gap, LiveMessage, batch_item, claims_ite
 from cloud.errors import BusDown
 from cloud.memory_bus import MemoryBus
 from tests.redis_cluster import RedisCluster
+from tests.running import eventually
 from wire.envelope import StreamClaim
 
 STREAM = str(uuid.UUID(int=7))
@@ -230,3 +231,18 @@ async def test_live_subscription_says_a_gap_after_its_connection_was_cut(redis_u
         await redis.client_kill_filter(_type="pubsub")
         async with asyncio.timeout(10):
             assert await anext(live) == Gap()
+
+
+@pytest.mark.services
+async def test_reader_whose_connection_was_cut_says_so_and_does_not_read_on(redis_url: str) -> None:
+    """What its answer held is pending now: whoever reads must look there."""
+    async with Redis.from_url(redis_url) as redis, Bus(redis_url) as bus:
+        reading = asyncio.create_task(bus.read([0], count=1, block_ms=BLOCK_MS))
+
+        async def readers() -> list[str]:
+            return [one["id"] for one in await redis.client_list() if "b" in one["flags"]]  # blocked
+
+        await redis.client_kill_filter(_id=(await eventually(readers))[0])
+        with pytest.raises(BusDown):
+            await reading
+        assert await bus.read([0], count=1, block_ms=1) == []
