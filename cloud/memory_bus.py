@@ -90,6 +90,8 @@ class MemoryBus:
                 listeners.remove(inbox)
 
     async def read(self, shards: Sequence[int], *, count: int, block_ms: int) -> list[Delivery]:
+        if not shards:
+            return []
         try:
             async with asyncio.timeout(block_ms / 1000):
                 while not (found := self._take(shards, count)):

@@ -83,6 +83,12 @@ async def test_batch_in_flight_is_not_queued_twice_until_it_is_done(subject: Sub
     assert await subject.bus.in_flight(0, [item(0).name, item(1).name]) == (True, False)
 
 
+async def test_reading_of_no_shards_ends_at_once(subject: Subject) -> None:
+    await subject.bus.admit(0, [item(0)])
+    async with asyncio.timeout(30):
+        assert await subject.bus.read([], count=1, block_ms=600_000) == []
+
+
 async def test_large_body_arrives_as_it_was(subject: Subject) -> None:
     body = b'{"x":"' + b"y" * 100_000 + b'"}'
     await subject.bus.admit(0, [item(0, body)])
