@@ -177,9 +177,11 @@ class _Pacer:
         return self._started_ns + int(due_ns / self._speed)
 
     def _look(self) -> None:
+        before_ns = self._clock.monotonic_ns()
+        unix_ns = self._clock.time_ns()
         self._now_ns = self._clock.monotonic_ns()
-        to_unix_ns = self._clock.time_ns() - self._now_ns
-        if abs(to_unix_ns - self._to_unix_ns) > _CLOCK_STEP_NS:  # less is the time between the two readings
+        to_unix_ns, took_ns = unix_ns - self._now_ns, self._now_ns - before_ns
+        if abs(to_unix_ns - self._to_unix_ns) > _CLOCK_STEP_NS + took_ns:  # less may be the time between the readings
             self._to_unix_ns = to_unix_ns
 
 

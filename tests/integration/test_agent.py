@@ -147,7 +147,7 @@ async def test_kill_at_any_moment_loses_nothing_that_was_stored(cloud: FakeCloud
         assert seqs == list(range(len(seqs)))
     runs = defaultdict(list)
     for (stream, _), batch in sorted(cloud.batches.items()):
-        runs[stream] += batch.signals["Engine.Count"].v
+        runs[stream] += batch.signals["Engine.Count"].v if "Engine.Count" in batch.signals else []
     assert len(runs) == 4
     for run in runs.values():
         assert run == [float(number % FRAMES) for number in range(len(run))]
