@@ -106,7 +106,9 @@ async def run_agent(
             serve_blackbox(config.spool.path, plan.pipeline.ring, lambda: timekeeper.label.shift_ms)
         )
         watch = ClockWatch(clock, timekeeper, plan.pipeline, outbox, uplink.counts)
-        thrift = BudgetWatch(budgets, ways, pipeline=plan.pipeline, uplink=uplink, outbox=outbox)
+        thrift = BudgetWatch(
+            budgets, ways, pipeline=plan.pipeline, uplink=uplink, outbox=outbox, steady_ms=watch.now_ms
+        )
         agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower, budgets=thrift)
         agent.note_start(spool)
         await agent.run(stop, exit_when_settled=exit_when_settled, manager=manager)
@@ -189,7 +191,7 @@ class Agent:
             ]
             polls = [bus.poll for bus in self._plan.buses if bus.poll is not None]
             intake = [*readers, tasks.create_task(self._tick(), name="tick")]
-            intake += [tasks.create_task(poll.run(), name="poll") for poll in polls]
+            intake += [tasks.create_task(poll.run(self._clock.now_ms), name="poll") for poll in polls]
             if self._plan.gps is not None:
                 intake.append(tasks.create_task(self._read_gps(self._plan.gps), name="gps"))
             if self._plan.health is not None:

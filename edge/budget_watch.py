@@ -1,6 +1,7 @@
 """Once a second: what was sent and written, how sparing that asks to be, and those told who can be."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -33,13 +34,16 @@ class BudgetWatch:
         pipeline: Pipeline,
         uplink: Uplink,
         outbox: Outbox,
+        steady_ms: Callable[[], int],
         proc: Path = Path("/proc"),
     ) -> None:
+        """`steady_ms` is the time with which events are stamped."""
         self.budgets = budgets
         self._ways = ways
         self._pipeline = pipeline
         self._uplink = uplink
         self._outbox = outbox
+        self._steady_ms = steady_ms
         self._proc = proc
         self._kept = datetime.now(UTC)
 
@@ -67,4 +71,4 @@ class BudgetWatch:
             way = self._ways.ways[self._ways.present].name
             log.warning("thrift", level=thrift.level, before=before.level, way=way, spent=self.budgets.spent(way))
             data: dict[str, JsonValue] = {"level": thrift.level, "before": before.level, "way": way}
-            self._pipeline.take_event(round(now.timestamp() * 1000), "thrift", data)
+            self._pipeline.take_event(self._steady_ms(), "thrift", data)

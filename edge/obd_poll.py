@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -16,7 +16,6 @@ from edge.obd_poller import ObdPoller
 from edge.transmit_rules import TooOftenError, TransmitError
 
 LONGEST_WAIT_S: Final = 60.0
-_NS_PER_MS: Final = 1_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +53,8 @@ class PollLoop:
             if (answer := self._poller.take(frame, now_s)) is not None:
                 self._flow.append(answer)
 
-    async def run(self) -> None:
-        """Ask for ever."""
+    async def run(self, now_ms: Callable[[], int]) -> None:
+        """Ask for ever. `now_ms` is the time with which frames are stamped."""
         while True:
             self._heard.clear()
             while self._flow:
@@ -63,9 +62,7 @@ class PollLoop:
             now_s = time.monotonic()
             request = self._poller.next(now_s)
             if request is not None:
-                self._listener.take(
-                    time.time_ns() // _NS_PER_MS, request.arbitration_id, request.is_extended, request.data
-                )
+                self._listener.take(now_ms(), request.arbitration_id, request.is_extended, request.data)
                 if not await self._send(request):
                     self._poller.not_sent(time.monotonic())
                 continue
