@@ -194,6 +194,7 @@ class ObdPoller:
         self, payload: bytes, to: Controller | None, wanted: frozenset[int], task: _Task | None, now_s: float
     ) -> Frame:
         self.counts.requests += 1
+        self._isotp = IsoTp()  # what began before and never ended is not waited for any longer
         by_s = now_s + ANSWER_WITHIN_S
         self._exchange = _Exchange(payload, to, by_s, by_s, wanted, task)
         self._not_before_s = now_s + 1 / self._plan.most_per_s
@@ -219,7 +220,8 @@ class ObdPoller:
                 exchange.hopeless.add(key)
         elif payload[: len(_echo(exchange.payload))] == _echo(exchange.payload):
             exchange.answered.add(key)
-            self.controllers.setdefault(key, controller)
+            if exchange.to is None:
+                self.controllers.setdefault(key, controller)
             if service == CURRENT_DATA - IS_ANSWER and exchange.payload[1] % _BLOCK == 0:
                 self._learn(key, exchange.payload[1], payload[2:6])
         else:

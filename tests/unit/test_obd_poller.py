@@ -230,6 +230,31 @@ def test_bus_that_fails_once_in_the_middle_of_a_discovery_does_not_stop_it() -> 
     assert stand.counted()["010d"] > 3
 
 
+def test_long_answer_that_breaks_off_holds_up_no_more_than_its_own_request() -> None:
+    gearbox = {"0100": supported(LOAD), "0104": bytes([0x41, LOAD, 1])}
+    stand = Stand(
+        plan(trouble_codes_s=0, pids={SPEED: 0.05}, most_per_s=50), {ENGINE: ENGINE_ANSWERS, GEARBOX: gearbox}
+    )
+    stand.run(5)
+    while stand.poller.next(stand.now_s) is None:
+        stand.now_s += 0.01
+    assert stand.hear(GEARBOX, bytes.fromhex("1014410d00000000")) is not None
+    stand.run(3)
+    before = len(stand.asked)
+    stand.run(10)
+    assert len(stand.asked) - before >= 180
+
+
+def test_controller_that_is_named_for_uds_is_not_waited_for_by_others() -> None:
+    other = Controller(0x714, 0x77E)
+    stand = Stand(
+        plan(uds=True, trouble_codes_s=5, controllers=(other,)),
+        {ENGINE: ENGINE_ANSWERS, 0x77E: {"19020d": bytes.fromhex("5902ff")}},
+    )
+    stand.run(30)
+    assert set(stand.poller.controllers) == {ENGINE}
+
+
 @pytest.mark.parametrize(
     ("answer_id", "extended", "request_id"),
     [(0x7E8, False, 0x7E0), (0x7EF, False, 0x7E7), (0x18DAF15A, True, 0x18DA5AF1), (0x7E7, False, None)],
