@@ -1,16 +1,17 @@
 """Campaigns: kept by version, which never changes, and assigned to vehicles. What a vehicle made of it, it reports."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import asyncpg
 
 from cloud.database import Executor
 from cloud.errors import CloudError
 from cloud.queries import load
-from wire.campaign import Campaign, campaign_body, campaign_etag, read_campaign
+from wire.campaign import NO_CAMPAIGN, Campaign, campaign_body, campaign_etag, read_campaign
 
 SQL: Final = load("campaigns")
 
@@ -51,6 +52,18 @@ class Reported:
 
     at: datetime
     data: dict[str, Any]
+
+
+def standing(
+    assigned: Assigned | None, reported: Mapping[str, Any] | None
+) -> Literal["none", "pending", "active", "refused"]:
+    """Where a vehicle is on the way from what it had to what it is meant to have; `reported` is its last word."""
+    etag, state = (reported or {}).get("etag", NO_CAMPAIGN), (reported or {}).get("state")
+    if assigned is None:
+        return "none" if etag == NO_CAMPAIGN or state != "active" else "pending"
+    if etag != assigned.etag:
+        return "pending"
+    return "refused" if state == "refused" else "active"
 
 
 async def list_campaigns(db: Executor, fleet_id: int) -> list[Version]:
@@ -120,6 +133,14 @@ async def reported_by(db: Executor, vehicle_id: int) -> Reported | None:
     """None for a vehicle that has never said anything of a campaign."""
     row = await db.fetchrow(SQL["reported"], vehicle_id)
     return None if row is None else Reported(row["ts"], json.loads(row["data"]))
+
+
+async def find_vehicle(db: Executor, ident: str) -> tuple[int, int]:
+    """The vehicle's and its fleet's number. Raises CampaignUnknown."""
+    row = await db.fetchrow(SQL["vehicle"], ident)
+    if row is None:
+        raise CampaignUnknown(f"there is no vehicle '{ident}'; 'fleetwire admin vehicle list' lists them")
+    return row["id"], row["fleet_id"]
 
 
 def _version(row: asyncpg.Record) -> Version:

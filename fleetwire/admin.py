@@ -17,6 +17,7 @@ from cloud.config import load_cloud_config
 from cloud.database import Executor, connect
 from cloud.errors import CloudError
 from cloud.local_broker import write_broker_passwords
+from fleetwire.campaign import campaign
 from fleetwire.dead_letters import dead_letters
 from fleetwire.durations import Duration
 from fleetwire.erase import erase, erasures
@@ -35,7 +36,7 @@ PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the p
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as TOML.")
 @click.pass_context
 def admin(context: click.Context, config: Path | None) -> None:
-    """Users, API tokens, vehicles; retention and erasure; what was refused or set aside.
+    """Users, API tokens, vehicles, campaigns; retention and erasure; what was refused or set aside.
 
     \b
     fleetwire admin user add ann --role admin
@@ -45,7 +46,7 @@ def admin(context: click.Context, config: Path | None) -> None:
     context.obj = config
 
 
-for command in (dead_letters, set_aside, retention, erase, erasures):
+for command in (campaign, dead_letters, set_aside, retention, erase, erasures):
     admin.add_command(command)
 
 

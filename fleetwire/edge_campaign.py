@@ -12,8 +12,8 @@ from edge.agent_plan import known_names, plan_agent
 from edge.config import EdgeConfig
 from edge.forecast import Forecast, foretell
 from edge.selection import idle_rules, select
+from fleetwire.campaign_file import load_campaign
 from fleetwire.recordings_by_bus import as_replay, by_bus
-from wire.campaign import Campaign, CampaignError, read_campaign, read_campaign_toml
 
 
 def check_campaign(
@@ -39,17 +39,6 @@ def check_campaign(
         click.echo(json.dumps(_plain(name, idle, then, now, hours_per_day), indent=1))
     else:
         click.echo("\n".join(_lines(name, idle, then, now, hours_per_day)))
-
-
-def load_campaign(file: Path) -> Campaign:
-    """Of TOML, or of JSON by its suffix. Raises ClickException."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        return read_campaign(text) if file.suffix == ".json" else read_campaign_toml(text)
-    except CampaignError as error:
-        raise click.ClickException(f"{file}: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{file}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _plain(

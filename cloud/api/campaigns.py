@@ -1,8 +1,7 @@
 """Campaigns by version, which vehicle is meant to go by which, and what it made of it. Every change is audited."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from cloud import campaigns
 from cloud.api.call import SQL, Call, vehicle_id
@@ -17,9 +16,9 @@ from cloud.api.replies import (
     VehicleCampaign,
 )
 from cloud.api.times import to_ms
-from cloud.campaigns import Assigned, CampaignConflict, CampaignUnknown, Reported, Version
+from cloud.campaigns import CampaignConflict, CampaignUnknown, Reported, Version
 from cloud.problem import Problem
-from wire.campaign import NO_CAMPAIGN, Campaign
+from wire.campaign import Campaign
 
 
 async def list_campaigns(call: Call[Query, None]) -> Campaigns:
@@ -88,24 +87,12 @@ async def delete_vehicle_campaign(call: Call[Query, None]) -> None:
         await _audit(call, "vehicle.campaign", vehicle=call.path["id"], campaign=None)
 
 
-def standing(
-    assigned: Assigned | None, reported: Mapping[str, Any] | None
-) -> Literal["none", "pending", "active", "refused"]:
-    """Where a vehicle is on the way from what it had to what it is meant to have."""
-    etag, state = (reported or {}).get("etag", NO_CAMPAIGN), (reported or {}).get("state")
-    if assigned is None:
-        return "none" if etag == NO_CAMPAIGN or state != "active" else "pending"
-    if etag != assigned.etag:
-        return "pending"
-    return "refused" if state == "refused" else "active"
-
-
 async def _of_vehicle(call: Call[Any, Any], vehicle: int) -> VehicleCampaign:
     assigned = await campaigns.assigned_to(call.db, vehicle)
     reported = await campaigns.reported_by(call.db, vehicle)
     return VehicleCampaign(
         vehicle=call.path["id"],
-        state=standing(assigned, reported.data if reported else None),
+        state=campaigns.standing(assigned, reported.data if reported else None),
         assigned=None
         if assigned is None
         else AssignedCampaign(

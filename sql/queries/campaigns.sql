@@ -60,3 +60,7 @@ WHERE v.vehicle_id = ANY ($1::int[]);
 -- name: document
 -- The campaign that a vehicle is meant to go by, as it goes over the wire.
 SELECT c.body FROM vehicle_campaigns v JOIN campaigns c USING (fleet_id, ident, version) WHERE v.vehicle_id = $1;
+
+-- name: vehicle
+-- A vehicle of any fleet.
+SELECT id, fleet_id FROM vehicles WHERE ident = $1;

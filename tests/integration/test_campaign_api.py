@@ -1,14 +1,17 @@
 """Campaigns and captured frames over the history API, on the real database."""
 
+import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from cloud.api.campaigns import standing
-from cloud.campaigns import Assigned
+from cloud.campaigns import Assigned, standing
 from edge.recording import open_recording
+from fleetwire.admin import admin
 from tests.web_stand import Stand, batch, now_ms, web_stand
 
 T0 = 1_627_274_455_000
@@ -158,3 +161,33 @@ async def test_frames_as_a_candump_log_are_read_by_our_own_reader(stand: Stand, 
     ]
     assert list(open_recording(tmp_path / "a.log")) == wanted
     assert list(open_recording(tmp_path / "a.log.gz")) == wanted
+
+
+async def test_command_line_keeps_gives_and_shows(stand: Stand, database_url: str, tmp_path: Path) -> None:
+    async def run(*arguments: object, expect: int = 0) -> str:
+        env = {"FLEETWIRE_DATABASE_URL": database_url, "FLEETWIRE_REDIS_URL": "redis://127.0.0.1:1"}
+        words = ["campaign", *map(str, arguments)]
+        result = await asyncio.to_thread(CliRunner().invoke, admin, words, env=env)
+        assert result.exit_code == expect, result.output
+        return result.output
+
+    file = tmp_path / "c.toml"
+    file.write_text('id = "calm"\nversion = 1\nnote = "less"\n[sampling]\nmin_interval_ms = 1000\n')
+    assert "calm 1 is kept" in await run("add", file)
+    file.write_text(file.read_text().replace("1000", "2000"))
+    assert "give this one version 2" in await run("add", file, expect=1)
+    assert "there is no campaign 'storm'" in await run("assign", "a", "storm", expect=1)
+    assert "there is no vehicle 'x'" in await run("assign", "x", "calm", expect=1)
+    assert "a is to go by calm 1" in await run("assign", "a", "calm")
+    assert await run("list") == "calm  1  1 vehicles  less\n"
+    assert "a: pending; meant is calm 1, by command line" in await run("show", "a")
+    now = now_ms()
+    refusal = {"state": "refused", "etag": "?", "id": "calm", "version": 1, "reason": "no 'BrakePedal'"}
+    await stand.write(batch("a", t0=now, events=[{"t": now, "kind": "campaign", "data": refusal}]))
+    assert "it said: refused calm 1\nreason: no 'BrakePedal'" in await run("show", "a")
+    shown = json.loads(await run("show", "a", "--json"))
+    assert (shown["state"], shown["assigned"]["version"], shown["reported"]["state"]) == ("pending", 1, "refused")
+    await run("unassign", "a")
+    assert (await stand.get("/v1/vehicles/a/campaign"))["assigned"] is None
+    audited = await stand.db.fetch("SELECT action FROM audit_log WHERE actor = 'command line' ORDER BY id")
+    assert [row["action"] for row in audited] == ["campaign.put", "vehicle.campaign", "vehicle.campaign"]
