@@ -78,7 +78,9 @@ class Pipeline:
             self._batcher.add_frames(self._captures.finish(wall_ms * NS_PER_MS))
         self._batcher.finish()
         known = self._signals[: len(self._names)]
+        sparing_ms = self.sampler.least_interval_ms
         self.sampler = Sampler(selection.rules, (info.pattern_name for info in known), counts=self.sampler.counts)
+        self.sampler.least_interval_ms = sparing_ms
         self._tracks.clear()  # every frame is looked at whole once, for what it says to the new selection
         self.selection = selection
         self._catalog_size = 0

@@ -267,6 +267,14 @@ def test_new_selection_samples_otherwise_from_there_on_and_loses_nothing_of_befo
     assert counts.seen == counts.kept + counts.unchanged == 8
 
 
+def test_new_selection_is_as_sparing_as_the_one_before() -> None:
+    vehicle = Vehicle()
+    vehicle.pipeline.be_sparing(batch_age_ms=0, interval_ms=1_000)
+    vehicle.pipeline.apply(chosen('id = "c"\nversion = 1\n'), wall_ms=T_NS // 1_000_000)
+    (draft,) = vehicle.take(*(engine(n * 100, 800 + n) for n in range(20)))
+    assert len(samples(draft)["Engine.Speed"]) == 3  # at 0, after a second, and what waited at the end
+
+
 def test_campaign_with_an_unknown_signal_is_refused_with_the_nearest() -> None:
     with pytest.raises(CampaignRefused, match=r"capture 'hard': .* no signal 'Geer'; did you mean 'Gear'\?"):
         chosen(BRAKE.replace("Gear ==", "Geer =="))
