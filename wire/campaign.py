@@ -105,6 +105,12 @@ class Campaign(_Section):
             raise ValueError(f"two captures are called {repeated!r}")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        if (size := len(campaign_body(self))) > MOST_BYTES:
+            raise ValueError(f"it has {size:,} bytes as JSON, and {MOST_BYTES:,} are the most")
+        return self
+
 
 class CampaignError(ValueError):
     """A document that is no campaign; its text says in a line what is wrong and where."""
@@ -125,8 +131,6 @@ def read_campaign(source: bytes | str | dict[str, Any]) -> Campaign:
     try:
         if isinstance(source, dict):
             return Campaign.model_validate(source)
-        if len(source) > MOST_BYTES:
-            raise CampaignError(f"a campaign has at most {MOST_BYTES:,} bytes")
         return Campaign.model_validate_json(source)
     except ValidationError as error:
         raise CampaignError(explain(error)) from None

@@ -74,6 +74,7 @@ def test_two_captures_of_one_name_are_refused() -> None:
         read_campaign_toml(WHOLE + '[[capture]]\nname = "brake"\nwhen = "a > 1"\n')
 
 
-def test_body_that_is_too_large_is_not_read() -> None:
-    with pytest.raises(CampaignError, match="at most"):
-        read_campaign(b" " * 200_001)
+def test_what_is_too_large_to_be_sent_is_refused_where_it_is_written() -> None:
+    rules = [{"match": f"{number:0500}", "off": True} for number in range(400)]
+    with pytest.raises(CampaignError, match="200,000 are the most"):
+        read_campaign({"id": "c", "version": 1, "sampling": {"rule": rules}})
