@@ -118,7 +118,7 @@ class FramesQuery(Span):
 
 
 class CampaignQuery(Query):
-    version: int | None = Field(default=None, ge=1, lt=2**31, description="without it the newest")
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="without it the newest")
 
 
 class DailyQuery(Query):

@@ -445,7 +445,7 @@ class CampaignVersion(Shape):
 
 class CampaignChoice(Body):
     campaign: str = Field(max_length=64)
-    version: Annotated[int | None, Field(ge=1, lt=2**31, description="without it the newest")] = None
+    version: Annotated[int | None, Field(ge=1, le=2**31 - 1, description="without it the newest")] = None
 
 
 class AssignedCampaign(Shape):
