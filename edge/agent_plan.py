@@ -140,7 +140,7 @@ def _load_bus(bus: CanSettings, table: SignalTable, *, all_frames: bool) -> Bus:
     if not bus.dbc and not bus.protocols and bus.poll is None:
         raise ConfigError(f'[[can]] {bus.name or bus.channel}: name its database: dbc = ["vehicle.dbc"]')
     databases = [load_database(path, strict=bus.strict) for path in bus.dbc]
-    decoder = Decoder(databases, bus=bus.name, table=table)
+    decoder = Decoder(databases, bus=bus.name, table=table, checks=bus.checks)
     for message in decoder.undecodable:
         log.warning("message_left_out", message=message, reason="cantools cannot unpack it")
     for message in decoder.overridden:

@@ -16,10 +16,12 @@ from pydantic import JsonValue
 
 from edge.clock_label import ClockLabel
 from edge.fix import Fix
+from edge.flagged import flags_of
 from edge.frame import Frame
 from edge.sampler import Sample
 from wire.model import EXTENDED_ID, LONGEST_BUS_NAME, LONGEST_STANDARD_ID, Batch, Column, Event, Fixes, FrameBlock
 from wire.names import MAX_SAFE_INTEGER
+from wire.quality import OUT_OF_RANGE
 
 CLOCK_STEP_MS: Final = 60_000
 MOST_OVER: Final = 4
@@ -28,8 +30,8 @@ MOST_OVER: Final = 4
 MOST_FRAMES: Final = 5_000
 """Of a capture in a draft: some 100 kB of JSON."""
 
-INEXACT: Final = 1
-"""Quality flag: an integer beyond ± 2^53, which became the nearest double."""
+Bounds = tuple[float, float]
+_TOLERANCE: Final = 1e-9  # of a bound: a scaled value may miss it by a rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class DraftColumn:
 
     t_ms: Sequence[int]
     v: Sequence[float]
+    bounds: Bounds | None = None
+    """Least and greatest good value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,11 @@ class Draft:
 class Batcher:
     """Fills drafts. `names` gives a signal's name by its index and may grow; a finished draft waits in `take()`."""
 
-    def __init__(self, names: Sequence[str], *, max_age_ms: int, max_samples: int) -> None:
+    def __init__(
+        self, names: Sequence[str], *, max_age_ms: int, max_samples: int, bounds: Mapping[int, Bounds] | None = None
+    ) -> None:
+        """`bounds` say of a signal's index what its good values are, and may grow."""
+        self._bounds = {} if bounds is None else bounds
         self.catalog: str | None = None
         self.clock: ClockLabel | None = None
         """What the drafts' times are; to be changed between two drafts."""
@@ -164,7 +172,9 @@ class Batcher:
         if not self._count:
             return
         columns = {
-            self._names[index]: DraftColumn(*(_in_order(t_ms, v) if self._is_unsorted else (t_ms, v)))
+            self._names[index]: DraftColumn(
+                *(_in_order(t_ms, v) if self._is_unsorted else (t_ms, v)), bounds=self._bounds.get(index)
+            )
             for index, (t_ms, v) in self._columns.items()
         }
         fixes = sorted(self._fixes, key=_fix_time) if self._is_unsorted else self._fixes
@@ -219,8 +229,25 @@ class Batcher:
 
 
 def _column(column: DraftColumn, t0: int) -> Column:
-    inexact = {i: INEXACT for i, v in enumerate(column.v) if isinstance(v, int) and abs(v) > MAX_SAFE_INTEGER}
-    return Column(dt=[t_ms - t0 for t_ms in column.t_ms], v=[float(value) for value in column.v], q=inexact or None)
+    flags = {i: flag for i, value in enumerate(column.v) if type(value) is not float and (flag := flags_of(value))}
+    for index in _out_of_range(column):
+        flags[index] = flags.get(index, 0) | OUT_OF_RANGE
+    return Column(
+        dt=[t_ms - t0 for t_ms in column.t_ms],
+        v=[float(value) for value in column.v],
+        q=dict(sorted(flags.items())) or None,
+    )
+
+
+def _out_of_range(column: DraftColumn) -> list[int]:
+    if column.bounds is None:
+        return []
+    least, greatest = (
+        bound + sign * _TOLERANCE * max(1.0, abs(bound)) for bound, sign in zip(column.bounds, (-1, 1), strict=True)
+    )
+    if least <= min(column.v) and max(column.v) <= greatest:
+        return []
+    return [index for index, value in enumerate(column.v) if not least <= value <= greatest]
 
 
 def _fixes(fixes: Sequence[Fix], t0: int) -> Fixes:

@@ -16,7 +16,7 @@ from edge.errors import ConfigError
 from edge.frame_source import REPLAY
 from edge.obd_frames import Width
 from edge.obd_pids import PIDS
-from edge.protocols import Protocol
+from edge.protocols import CheckTable, Protocol
 from wire.campaign import Sampling, SamplingRule
 from wire.names import VEHICLE_PATTERN
 
@@ -98,6 +98,7 @@ class CanSettings(_Section):
     loop: bool = False  # replay only
     protocols: tuple[Protocol, ...] | None = None  # None: isotp, and j1939 where a database has it
     poll: PollSettings | None = None
+    checks: CheckTable | None = None  # whose counters and checksums are known
 
     @property
     def options(self) -> dict[str, Any]:

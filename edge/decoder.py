@@ -29,7 +29,11 @@ from dataclasses import dataclass, field
 from cantools.database.can import Database, Message, Signal
 
 from edge.codegen import Decoded, Reader
+from edge.frame_check import Check, check_of
+from edge.message_layout import UNKNOWN_MUX as UNKNOWN_SELECTOR
 from edge.message_layout import is_decodable
+from edge.protocols import CheckTable
+from wire.quality import BAD_CHECKSUM, COUNTER_SKIP, UNKNOWN_MUX
 
 ANY_SOURCE = 0xFE  # SAE J1939-81: the null address, which tools write where no source is meant
 MOST_FILTERS = 500  # Linux takes 512 filters per socket
@@ -72,6 +76,8 @@ class DecodeCounts:
     too_long: Counter[str] = field(default_factory=Counter)
     unknown_mux: Counter[str] = field(default_factory=Counter)
     undecodable: Counter[str] = field(default_factory=Counter)
+    bad_checksum: Counter[str] = field(default_factory=Counter)
+    counter_skip: Counter[str] = field(default_factory=Counter)
 
     def add(self, cause: str, name: str) -> None:
         getattr(self, cause)[name] += 1
@@ -111,12 +117,18 @@ class Decoder:
     """One bus. Where two databases define an identifier, the later one holds; `overridden` names the earlier."""
 
     def __init__(
-        self, databases: Iterable[Database], *, bus: str | None = None, table: SignalTable | None = None
+        self,
+        databases: Iterable[Database],
+        *,
+        bus: str | None = None,
+        table: SignalTable | None = None,
+        checks: CheckTable | None = None,
     ) -> None:
         self.counts = DecodeCounts()
         self.overridden: list[str] = []
         self.undecodable: list[str] = []
         self._prefix = f"{bus}:" if bus else ""
+        self._checks = checks
         self._table = table if table is not None else SignalTable()
         self._messages: dict[tuple[int, bool], Message] = {}
         self._groups: dict[int, list[Message]] = {}
@@ -279,6 +291,7 @@ class Decoder:
         infos = {signal.name: _info(self._prefix, message, signal, source) for signal in message.signals}
         indices = {name: self._table.add(info) for name, info in infos.items()}
         slot = Slot(message, indices, self.counts)
+        slot.check = None if self._checks is None else check_of(message, self._checks)
         for index in indices.values():
             self._table.claim(index, slot)
         return slot
@@ -287,16 +300,33 @@ class Decoder:
 class Slot:
     """A message as it comes from one source: its reader, and the payload that it had last."""
 
-    __slots__ = ("_counts", "_message_length", "_name", "length", "payload", "reader", "unchanged")
+    __slots__ = (
+        *("_counts", "_flags", "_message_length", "_name"),
+        *("check", "cycle_ms", "length", "payload", "reader", "unchanged"),
+    )
 
     def __init__(self, message: Message, indices: Mapping[str, int], counts: DecodeCounts) -> None:
         self.length = message.length  # of frames that need no second look; -1 where all do
         self.payload: bytes | None = None
         self.unchanged: Decoded | None = None
         self.reader = Reader(message, indices, self._report)
+        self.check: Check | None = None
+        self.cycle_ms: int = message.cycle_time or 0
+        self._flags = 0
         self._name = message.name
         self._message_length = message.length
         self._counts = counts
+
+    def quality(self, data: bytes) -> int:
+        """What is wrong with a frame that was just read for the first time, as flags of wire.quality, and counted."""
+        flags, self._flags = self._flags, 0
+        if self.check is not None and len(data) == self._message_length:
+            found = self.check(data)
+            for flag, cause in ((BAD_CHECKSUM, "bad_checksum"), (COUNTER_SKIP, "counter_skip")):
+                if found & flag:
+                    self._counts.add(cause, self._name)
+            flags |= found
+        return flags
 
     def remember_nothing(self) -> None:
         """Read every frame anew from now on."""
@@ -326,6 +356,7 @@ class Slot:
 
     def _report(self, cause: str) -> None:
         self._counts.add(cause, self._name)
+        self._flags = UNKNOWN_MUX if cause == UNKNOWN_SELECTOR else 0
         self.payload = None  # a frame with a fault is read again, so that each is counted
 
 
@@ -338,6 +369,7 @@ class _ReservedSlot(Slot):
         self.length = -1
         self.payload = None
         self.unchanged = None
+        self.cycle_ms = 0
 
     def read_other(self, data: bytes) -> None:
         """See Slot."""

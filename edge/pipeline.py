@@ -10,7 +10,7 @@ from itertools import chain
 from pydantic import JsonValue
 
 from edge.aggregator import NAMED, SampleNames
-from edge.batcher import Batcher, Draft
+from edge.batcher import Batcher, Bounds, Draft
 from edge.capture import CaptureCounts
 from edge.capture_watch import CaptureWatch
 from edge.clock_label import ClockLabel
@@ -19,6 +19,7 @@ from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
+from edge.flagged import Flagged
 from edge.frame import Frame
 from edge.frame_ring import FrameRing
 from edge.heard import Heard
@@ -30,6 +31,8 @@ from wire.campaign import Aggregate
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog
 
 NS_PER_MS = 1_000_000
+STALE_LOOK_MS = 500
+CLOCK_STEP_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ class Pipeline:
         self.sampler = Sampler(rules)
         self._signals = signals
         self._tracks: dict[Decoder, Tracks] = {}
+        self._looked_ms = 0
+        self._bounds: dict[int, Bounds] = {}
         self._names = SampleNames()
-        self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples)
+        self._batcher = Batcher(self._names, max_age_ms=max_age_ms, max_samples=max_samples, bounds=self._bounds)
         self._fix_signals = fix_signals
         self.ring = ring
         self.captures = CaptureCounts()
@@ -166,6 +171,8 @@ class Pipeline:
     def tick(self, *, wall_ms: int, monotonic_ms: int) -> None:
         """What is due by the passing of time: changes that waited, batches that are old enough."""
         self._release(self.sampler.due(wall_ms), wall_ms)
+        if not 0 <= wall_ms - self._looked_ms < STALE_LOOK_MS:
+            self._look_for_stale(wall_ms)
         self._collect(wall_ms * NS_PER_MS)
         self._batcher.tick(monotonic_ms)
 
@@ -203,6 +210,10 @@ class Pipeline:
             if arbitration_id in tracks.decoder.reserved_ids and listener is not None:
                 self._keep(listener.take(t_ms, arbitration_id, is_extended, data), t_ms)
             return False
+        if decoded[2]:
+            slot = tracks.decoder.slot(arbitration_id, is_extended)
+            if slot is not None and (flags := slot.quality(data)):
+                decoded = (decoded[0], tuple(Flagged(value, flags) for value in decoded[1]), True)
         self._offer(t_ms, decoded)
         if track is None:
             track = tracks.open(arbitration_id, is_extended)
@@ -213,11 +224,11 @@ class Pipeline:
     def _remember(self, track: Track, t_ns: int, decoded: Decoded, data: bytes) -> None:
         """For how long it is enough to look at what differs from this frame."""
         indices, values, changed = decoded
-        track.until_ns = NEVER_NS
-        if not track.is_remembered(data) or (self._fix_signals is not None and self._fix_signals.watches(indices)):
+        track.seen_ns, track.until_ns = t_ns, NEVER_NS
+        track.payload, track.width = data if track.is_remembered(data) else b"", len(indices)
+        if not track.payload or (self._fix_signals is not None and self._fix_signals.watches(indices)):
             return
         if not changed or track.changes is not None:
-            track.payload, track.seen_ns, track.width = data, t_ns, len(indices)
             track.until_ns = self.sampler.calm_until_ms(indices, values) * NS_PER_MS
 
     def _offer(self, t_ms: int, decoded: Decoded) -> None:
@@ -232,6 +243,17 @@ class Pipeline:
             self.take_fix(fix)
         if self._captures is not None and not self._captures.watched.isdisjoint(indices):
             self._take_events(t_ms, self._captures.offer(t_ms, zip(indices, values, strict=True)))
+
+    def _look_for_stale(self, wall_ms: int) -> None:
+        """Say of messages that stay away that their values are old. After a step of the clock, look the next time."""
+        was_stepped = not 0 <= wall_ms - self._looked_ms < CLOCK_STEP_MS
+        self._looked_ms = wall_ms
+        if was_stepped:
+            return
+        for track in chain.from_iterable(self._tracks.values()):
+            if track.becomes_stale(wall_ms * NS_PER_MS):
+                indices, values, _ = track.slot.reader.read(track.payload)
+                self._release(self.sampler.make_stale(wall_ms, indices, values), wall_ms)
 
     def _keep(self, heard: Heard, t_ms: int) -> None:
         """What the listener heard, as `take_frames` does it for a frame."""
@@ -259,6 +281,9 @@ class Pipeline:
         first = len(self._names)
         self._names.extend(info.name for info in fresh)
         self.sampler.add_signals(info.pattern_name for info in fresh)
+        for index, info in enumerate(fresh, start=first):
+            if info.minimum is not None and info.maximum is not None and info.minimum < info.maximum:
+                self._bounds[index] = (info.minimum, info.maximum)
         if self._captures is not None:
             for index, info in enumerate(fresh, start=first):
                 self._captures.learn(index, info.name)

@@ -14,7 +14,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from edge.aggregator import Aggregator
+from edge.flagged import Flagged
 from wire.campaign import Aggregate
+from wire.quality import STALE
 
 Sample = tuple[int, int, float]
 """A kept value: the index of its signal, the time in ms, the number."""
@@ -70,7 +72,7 @@ class SamplerCounts:
     not_finite: int = 0
     not_selected: int = 0  # the policy is off; bits that are repeated count as unchanged
     aggregated: int = 0  # went into a window
-    made: int = 0  # not seen, but made of windows: what goes out is kept + made
+    made: int = 0  # not seen, but made of windows, or of a message that stays away: what goes out is kept + made
 
 
 def policy_for(signal: str, rules: Sequence[SamplingRule]) -> SamplingPolicy:
@@ -172,6 +174,15 @@ class Sampler:
         if not all(value - value == 0 for value in values):  # each one that is not finite is to be counted
             return -NEVER_MS
         return min(map(self._due_ms, indices), default=NEVER_MS)
+
+    def make_stale(self, t_ms: int, indices: Sequence[int], values: Sequence[float]) -> list[Sample]:
+        """Samples that say that these signals' message stays away. What comes next of them is kept, whatever it is."""
+        made: list[Sample] = []
+        for index, value in zip(indices, values, strict=True):
+            if value - value == 0 and not self._policies[index].is_aside and index not in self._waiting:
+                made.append((index, t_ms, Flagged(value, STALE)))
+                self._value[index] = None
+        return self._made(made)
 
     def count_unchanged(self, count: int) -> None:
         """Note samples whose frame, or whose bits in it, are those of the frame before."""

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.batcher import INEXACT, Batcher, Draft
+from edge.batcher import Batcher, Draft
 from edge.fix import Fix
 from wire.codec import decode_batch, encode_batch
 from wire.model import Batch
+from wire.quality import INEXACT
 
 STREAM = "01890000-0000-7000-8000-000000000000"
 NAMES = ["M.A", "M.B", "M.C"]

@@ -108,6 +108,8 @@ def test_every_faulty_frame_is_counted_also_when_it_is_repeated() -> None:
         "too_long": 0,
         "unknown_mux": 3,
         "undecodable": 0,
+        "bad_checksum": 0,
+        "counter_skip": 0,
     }
 
 
