@@ -1,6 +1,7 @@
 """Answers on real cars' buses: values against the drive's own database, messages against a naive reassembly."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -58,26 +59,74 @@ def rows(*arguments: str) -> list[list[str]]:
     return [line.split(",") for line in result.stdout.splitlines()[1:]]
 
 
-def naive() -> list[tuple[str, str, str]]:
-    """Time, identifier and content: every message of this scan that is whole came in one frame."""
+def naive(lines: Iterable[str]) -> tuple[list[tuple[str, str, str]], int]:
+    """Time, identifier and content of each message, after ISO 15765-2 and by hand; how many were begun and not ended.
+
+    A text of hexadecimal digits is cut as the standard's pictures show it: 0N single, 1NNN first, 2n consecutive, 3x
+    flow control.
+    """
     found = []
-    for line in SCAN.read_text().splitlines()[1:]:
-        time_us, identifier, _, _, _, size, *content = line.split(",")
-        if int(size, 16) < 8:
-            found.append((time_us, identifier[-3:], "".join(content[: int(size, 16)])))
+    begun: dict[str, tuple[int, str, int]] = {}
+    for line in lines:
+        time_us, identifier, _, _, _, size, *cells = line.strip().split(",")
+        frame = size + "".join(cells)
+        if frame[0] == "0":
+            found.append((time_us, identifier[-3:], frame[2 : 2 + 2 * int(frame[1], 16)]))
+        elif frame[0] == "1":
+            begun[identifier] = (2 * int(frame[1:4], 16), frame[4:16], 1)
+        elif frame[0] == "2":
+            wanted, content, number = begun.pop(identifier)
+            assert int(frame[1], 16) == number % 16
+            content += frame[2:16]
+            if len(content) < wanted:
+                begun[identifier] = (wanted, content, number + 1)
+            else:
+                found.append((time_us, identifier[-3:], content[:wanted]))
         else:
-            assert size == "10"
-    return found
+            assert frame[0] == "3"
+    return found, len(begun)
+
+
+def scan_lines() -> list[str]:
+    return SCAN.read_text().splitlines()
+
+
+def isotp_of(path: Path) -> list[tuple[str, str, str]]:
+    return [
+        (t.replace(".", "").lstrip("0"), message.removeprefix("ISO-TP@"), value)
+        for t, _, message, _, value in rows(str(path), "--protocol", "isotp")
+        if message.startswith("ISO-TP@")
+    ]
 
 
 def test_messages_of_the_scan_are_those_of_a_naive_reassembly() -> None:
-    given = [
-        (f"{t.replace('.', '').lstrip('0')}", message.removeprefix("ISO-TP@"), value)
-        for t, _, message, _, value in rows(str(SCAN), "--protocol", "isotp")
-        if message.startswith("ISO-TP@")
+    wanted, unfinished = naive(scan_lines()[1:])
+    assert isotp_of(SCAN) == wanted
+    assert (len(wanted), unfinished) == (636, 2)
+    # What was recorded has no consecutive frame: nobody asked for the rest of the two answers that needed more.
+    assert {line.split(",")[5][0] for line in scan_lines()[1:]} == {"0", "1"}
+
+
+def test_answers_of_the_scan_would_be_whole_had_their_rest_been_sent(tmp_path: Path) -> None:
+    """The recording's own two first frames, each followed by made-up frames, mixed up with each other and the rest."""
+    header, *lines = scan_lines()
+    begun = [line.split(",") for line in lines if line.split(",")[5] == "10"]
+    assert [(cells[1][-3:], cells[6]) for cells in begun] == [("7CC", "13"), ("778", "17")]
+    rest = [
+        ",".join([str(8_700_000 + 1000 * number + place), *cells[1:5], f"2{number}", *[f"{number}{place}"] * 7])
+        for number in range(1, 4)
+        for place, cells in enumerate(begun)
+        if 6 + 7 * (number - 1) < int(cells[6], 16)
     ]
-    assert given == naive()
-    assert len(given) == 636
+    wanted_us = {cells[1]: int(cells[0]) for cells in begun}
+    near = [line.replace(line.split(",")[0], str(max(wanted_us.values()) + 1 + n), 1) for n, line in enumerate(rest)]
+    path = tmp_path / "scan.csv"
+    last = max(place for place, line in enumerate(lines) if line.split(",")[5] == "10")
+    path.write_text("\n".join([header, *lines[: last + 1], *near, *lines[last + 1 :]]) + "\n")
+    wanted, unfinished = naive(path.read_text().splitlines()[1:])
+    assert unfinished == 0
+    assert [len(content) // 2 for _, _, content in wanted if len(content) > 14] == [0x13, 0x17]
+    assert isotp_of(path) == wanted
 
 
 def test_trouble_codes_of_the_scan() -> None:
