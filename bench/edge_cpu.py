@@ -7,6 +7,7 @@ other; what is measured is the processor time of reading, decoding and, in ours,
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -70,10 +71,11 @@ def edge_cpu_paced(
     return smaller_is_better(name, times, unit="us/frame", note=f"{frames:,} frames at {rate:,}/s, with waking up")
 
 
-def edge_full_bus(*, duration_s: float = FULL_BUS_S, rate: int = FULL_BUS) -> Figure:
-    """Percent of a core that two full buses take."""
+def edge_full_bus(*, rate: int = FULL_BUS) -> Figure:
+    """Percent of a core that two full buses take. FLEETWIRE_BENCH_FULL_BUS_S says for how long, 10 s if it does not."""
+    duration_s = float(os.environ.get("FLEETWIRE_BENCH_FULL_BUS_S", FULL_BUS_S))
     count = int(duration_s * BUSES * rate)
-    taken = _take_full_bus(pack_frames(islice(cycle(kona().frames), count)))
+    taken = _take_full_bus(pack_frames(kona().frames), count)
     percent = 100 * taken.cpu_s / taken.wall_s
     note = (
         f"{taken.frames:,} of {count:,} frames in {taken.wall_s:.0f} s, {taken.dropped} dropped; "
@@ -215,9 +217,9 @@ def _warm(decoder: Decoder, frames: Sequence[Frame]) -> Decoder:
     return decoder
 
 
-def _take_full_bus(packed: bytes) -> Taken:
+def _take_full_bus(packed: bytes, count: int) -> Taken:
     """In a process of its own, which holds nothing that an agent has not."""
-    command = [sys.executable, "-m", "bench.full_bus", str(KONA_DATABASE)]
+    command = [sys.executable, "-m", "bench.full_bus", str(KONA_DATABASE), str(count)]
     done = subprocess.run(command, input=packed, stdout=subprocess.PIPE, check=True)
     return Taken(**json.loads(done.stdout.splitlines()[-1]))
 

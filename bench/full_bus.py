@@ -1,6 +1,6 @@
 """Reads two loopback buses as the agent does, in a process that holds nothing else, and says what it took.
 
-    python -m bench.full_bus DBC     < frames of 16 bytes each
+    python -m bench.full_bus DBC COUNT     < frames of 16 bytes each, which are sent again and again
 
 python-can imports asammdf where there is one, and pandas with it. The agent's own installation has none.
 """
@@ -69,7 +69,7 @@ async def tick(pipeline: Pipeline) -> None:
         pipeline.tick(wall_ms=time.time_ns() // 1_000_000, monotonic_ms=time.monotonic_ns() // 1_000_000)
 
 
-async def run(dbc: Path, packed: bytes) -> Taken:
+async def run(dbc: Path, packed: bytes, count: int) -> Taken:
     """Two buses of the same database, each of them full."""
     table = SignalTable()
     database = load_database(dbc, strict=False)
@@ -82,7 +82,7 @@ async def run(dbc: Path, packed: bytes) -> Taken:
             ports.append(interface.port)
             reader = await opened.enter_async_context(SocketCanReader(interface, name=f"can{number}"))
             buses.append((reader, Decoder([database], bus=f"can{number}", table=table)))
-        opened.enter_context(sending(packed, ports, rate=BUSES * FULL_BUS))
+        opened.enter_context(sending(packed, ports, rate=BUSES * FULL_BUS, count=count))
         cpu_s, wall_s = time.process_time(), time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             first_rss = tasks.create_task(_rss_after_a_second(), name="rss")
@@ -115,4 +115,4 @@ def _rss_mb() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(run(Path(sys.argv[1]), sys.stdin.buffer.read())))))
+    print(json.dumps(asdict(asyncio.run(run(Path(sys.argv[1]), sys.stdin.buffer.read(), int(sys.argv[2]))))))

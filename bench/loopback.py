@@ -1,6 +1,8 @@
 """A bus where there is none: a process of its own sends CAN frames as datagrams, as fast as a full bus has them.
 
-    python -m bench.loopback RATE PORT…     < frames of 16 bytes each, which go to the ports in turn
+    python -m bench.loopback RATE COUNT PORT…     < frames of 16 bytes each, which go to the ports in turn
+
+COUNT frames are sent; fewer come again from the beginning.
 
 A UDP socket gives its reader the same times and counts as a CAN socket, so the reader's own code is what runs.
 """
@@ -53,9 +55,11 @@ def pack_frames(frames: Iterable[Frame]) -> bytes:
 
 
 @contextmanager
-def sending(packed: bytes, ports: Sequence[int], *, rate: int) -> Iterator[None]:
-    """A process sends the frames, `rate` a second to all ports together, and then each port its end."""
-    command = [sys.executable, "-m", "bench.loopback", str(rate), *map(str, ports)]
+def sending(packed: bytes, ports: Sequence[int], *, rate: int, count: int | None = None) -> Iterator[None]:
+    """A process sends the frames, again and again up to `count`, `rate` a second to all ports together, and then each
+    port its end."""
+    total = len(packed) // _FRAME.size if count is None else count
+    command = [sys.executable, "-m", "bench.loopback", str(rate), str(total), *map(str, ports)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(packed)
@@ -68,17 +72,17 @@ def sending(packed: bytes, ports: Sequence[int], *, rate: int) -> Iterator[None]
 
 def main() -> None:
     """Send what comes on stdin."""
-    rate, *ports = map(int, sys.argv[1:])
+    rate, count, *ports = map(int, sys.argv[1:])
     packed = sys.stdin.buffer.read()
     frames = [packed[begin : begin + _FRAME.size] for begin in range(0, len(packed), _FRAME.size)]
     senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in ports]
     for sender, port in zip(senders, ports, strict=True):
         sender.connect(("127.0.0.1", port))
     began_s, sent = time.monotonic(), 0
-    while sent < len(frames):
-        due = min(int((time.monotonic() - began_s) * rate), len(frames))
+    while sent < count:
+        due = min(int((time.monotonic() - began_s) * rate), count)
         for place in range(sent, due):
-            senders[place % len(senders)].send(frames[place])
+            senders[place % len(senders)].send(frames[place % len(frames)])
         sent = max(sent, due)
         time.sleep(_BURST_S)
     for sender in senders:
