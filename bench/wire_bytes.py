@@ -7,11 +7,13 @@ run is enough.
 
 import asyncio
 import json
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import zstandard
 
 from bench.drafts import DEFAULT, EVERY_CHANGE, drafts
@@ -35,13 +37,16 @@ def wire_bytes(
     batches = list(drafts(recorded(), policy, max_age_ms=1000 * seconds))
     samples = sum(draft.sample_count for draft in batches)
     sent = sum(asyncio.run(_request_sizes(batches)))
-    rows = [_rows(draft) for draft in batches]
-    packed = sum(len(zstandard.compress(body, REQUEST_LEVEL)) for body in rows)
+    plain = sum(len(_json(_rows(draft))) for draft in batches)
+    others = "; ".join(
+        f"{form} with zstd {sum(_packed(write(_rows(draft))) for draft in batches) / samples:.1f}"
+        for form, write in _FORMS.items()
+    )
     note = (
         f"{_SAMPLING[policy]}; {samples:,} samples in {len(batches):,} requests of one batch, zstd included; "
-        f"rows of JSON with zstd {packed / samples:.1f}"
+        f"rows of {others}"
     )
-    sizes = Medians(sent / samples, sum(map(len, rows)) / samples, runs=1)
+    sizes = Medians(sent / samples, plain / samples, runs=1)
     return smaller_is_better(name, sizes, unit="bytes/sample", note=note)
 
 
@@ -63,14 +68,53 @@ async def _request_sizes(batches: Sequence[Draft]) -> list[int]:
     return sizes
 
 
-def _rows(draft: Draft) -> bytes:
+def _rows(draft: Draft) -> list[dict[str, Any]]:
     """What a sender without columns would post: an object for each sample."""
-    rows = (
+    return [
         {"vehicle": VEHICLE, "t": t_ms, "signal": name, "value": value}
         for name, column in draft.columns.items()
         for t_ms, value in zip(column.t_ms, column.v, strict=True)
-    )
-    return json.dumps(list(rows), separators=(",", ":")).encode()
+    ]
+
+
+def _packed(body: bytes) -> int:
+    return len(zstandard.compress(body, REQUEST_LEVEL))
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    return json.dumps(rows, separators=(",", ":")).encode()
+
+
+def _protobuf(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """message Samples { string vehicle = 1; repeated Sample samples = 2; }
+    message Sample { string signal = 1; int64 t = 2; double value = 3; }"""
+    body = bytearray(b"\x0a" + _sized(VEHICLE.encode()))
+    for row in rows:
+        value = struct.pack("<d", row["value"])
+        body += b"\x12" + _sized(
+            b"\x0a" + _sized(row["signal"].encode()) + b"\x10" + _varint(row["t"]) + b"\x19" + value
+        )
+    return bytes(body)
+
+
+def _sized(content: bytes) -> bytes:
+    return _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits at a time, the lowest first."""
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])
+
+
+_FORMS: Final[Mapping[str, Callable[[Sequence[Mapping[str, Any]]], bytes]]] = {
+    "JSON": _json,
+    "msgpack": msgspec.msgpack.encode,
+    "protobuf": _protobuf,
+}
 
 
 def _figures() -> dict[str, Callable[[], Figure]]:
