@@ -21,7 +21,7 @@ class RangeSet:
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         """Take inclusive ranges in any order, overlapping or not. ValueError if one ends before it begins."""
-        self._ranges: Final = tuple(_merged(sorted(ranges)))
+        self._ranges = tuple(_merged(sorted(ranges)))
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> RangeSet:
@@ -30,12 +30,14 @@ class RangeSet:
 
     @classmethod
     def from_pg(cls, text: str) -> RangeSet:
-        """Read PostgreSQL's `int8multirange` text, whose ranges are half open: `{[0,5),[7,8)}`."""
+        """Read PostgreSQL's `int8multirange` text, whose ranges are half open, in order and apart: `{[0,5),[7,8)}`."""
         inner = text.strip()[1:-1]
         if not inner:
             return EMPTY
-        pairs = (part.strip("[)").split(",") for part in inner.split("),"))
-        return cls((int(low), int(high) - 1) for low, high in pairs)
+        found = cls()
+        pairs = [part.strip("[)").split(",") for part in inner.split("),")]
+        found._ranges = tuple([(int(low), int(high) - 1) for low, high in pairs])
+        return found
 
     def to_pg(self) -> str:
         """Write PostgreSQL's `int8multirange` text."""

@@ -5,7 +5,6 @@ The broker vouches for the vehicle: only a vehicle itself may publish below `fle
 
 import json
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +15,11 @@ from cloud.ingest.body import unpack
 from cloud.ingest.devices import Devices
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.service import Ingest
+from cloud.ingest.turns import Turns
 from cloud.problem import Problem
 from wire.catalog import catalog_hash
 from wire.names import is_vehicle
 
-AT_ONCE_PER_VEHICLE: Final = 8
 TOPICS: Final = ("batch", "catalog", "campaign")
 """Below a vehicle's own: what it may send. Whatever is sent to `campaign` asks for it."""
 
@@ -44,7 +43,7 @@ class Bridge:
         self._metrics = metrics
         self._body_bytes = body_bytes
         self._plain_bytes = plain_bytes
-        self._busy: Counter[str] = Counter()
+        self._turns = Turns()
 
     async def answer(self, topic: str, payload: bytes) -> Said | None:
         """Returns when the queue has what was sent, or the vehicle can be told why not. None for no topic of ours."""
@@ -54,26 +53,16 @@ class Bridge:
             return None
         began = time.perf_counter()
         status = 200
-        self._busy[vehicle] += 1
         try:
-            body = await self._take(vehicle, what, payload)
+            with self._turns.of(vehicle):
+                body = await self._take(vehicle, what, payload)
         except Problem as problem:
             status, body = problem.status, _problem_json(problem)
-        finally:
-            self._busy[vehicle] -= 1
-            if not self._busy[vehicle]:
-                del self._busy[vehicle]
         self._metrics.requests.labels(f"mqtt {what}", status).inc()
         self._metrics.seconds.labels(f"mqtt {what}").observe(time.perf_counter() - began)
         return Said(f"fleetwire/{vehicle}/reply", body)
 
     async def _take(self, vehicle: str, what: str, payload: bytes) -> bytes:
-        if self._busy[vehicle] > AT_ONCE_PER_VEHICLE:
-            raise Problem(
-                429,
-                f"{AT_ONCE_PER_VEHICLE} requests of '{vehicle}' are being served; wait for their answers",
-                headers={hdrs.RETRY_AFTER: "1"},
-            )
         if len(payload) > self._body_bytes:
             raise Problem(413, f"the message is larger than {self._body_bytes} bytes; send fewer batches at once")
         device = await self._devices.vouched_for(vehicle)

@@ -109,6 +109,7 @@ def _samples(batch: _Batch) -> int | None:
         return None
     lengths = [len(dt) for dt in times]
     samples = 0
+    whole: list[Any] = []  # what must be integers
     columns: Iterable[list[Any]] = (batch.signals or {}).values()
     for column in columns:
         # In line, for there are twenty of them in a batch. What cannot be compared or used as an index is not good.
@@ -118,17 +119,15 @@ def _samples(batch: _Batch) -> int | None:
             if scale is None:
                 if len(column) != length + 2 or column.count(None) != 1 or index < 0:
                     return None
-            elif (
-                len(column) != length + 3
-                or not 0 <= scale <= MAX_SCALE
-                or step < 1
-                or index < 0
-                or set(map(type, column)) != _INTEGERS
-            ):
+            elif len(column) != length + 3 or not 0 <= scale <= MAX_SCALE or step < 1 or index < 0:
                 return None
+            else:
+                whole += column
         except (TypeError, IndexError):
             return None
         samples += length
+    if whole and set(map(type, whole)) != _INTEGERS:
+        return None
     return samples if batch.fixes is None or _are_fixes(batch.fixes, lengths) else None
 
 
