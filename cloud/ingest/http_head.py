@@ -43,6 +43,7 @@ def read_head(data: bytes | bytearray) -> Head | None:
     if (
         rest
         or "" in fields
+        or "host" not in fields
         or len(fields) < len(lines)  # a name that is there twice
         or fields.get("connection", "keep-alive").lower() != "keep-alive"
         or not _ABOUT_THE_CONNECTION.isdisjoint(fields)

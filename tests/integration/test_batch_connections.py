@@ -154,7 +154,7 @@ async def test_other_connection_is_handed_over_with_all_that_came(said: bytes) -
 async def test_body_that_is_too_large_is_handed_over_before_it_is_there() -> None:
     stand = Stand()
     async with connected(stand, body_bytes=10) as (reader, writer):
-        writer.write(b"POST /v1/batches HTTP/1.1\r\nContent-Length: 11\r\n\r\n")
+        writer.write(b"POST /v1/batches HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n")
         assert await reader.readexactly(6) == b"theirs"
 
 
@@ -163,7 +163,7 @@ async def test_slow_request_is_handed_over_and_silence_ends(monkeypatch: pytest.
     monkeypatch.setattr(batch_connections, "PATIENCE_S", 0.05)
     stand = Stand()
     async with connected(stand) as (reader, writer):
-        writer.write(b"POST /v1/batches HTTP/1.1\r\nContent-Length: 5\r\n\r\nab")
+        writer.write(b"POST /v1/batches HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
         assert await reader.readexactly(6) == b"theirs"
     monkeypatch.setattr(batch_connections, "IDLE_S", 0.05)
     async with connected(stand) as (reader, writer):
