@@ -54,7 +54,7 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
     home = tmp_path / "home"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETWIRE_")}
     environment |= {"FLEETWIRE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    environment |= {f"FLEETWIRE_{name}_PORT": "0" for name in ("WEB", "INGEST", "WRITER")}
+    environment |= {f"FLEETWIRE_{name}_PORT": "0" for name in ("WEB", "INGEST", "OSMAND", "WRITER")}
     if cache := os.environ.get("FLEETWIRE_CACHE"):
         environment["FLEETWIRE_CACHE"] = cache
     process = await asyncio.create_subprocess_exec(

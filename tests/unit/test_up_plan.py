@@ -107,7 +107,7 @@ def test_default_port_that_is_taken_moves_on_and_is_said(tmp_path: Path, taken_p
         web_port: int = taken_port
 
     settings = {"home": tmp_path, "database_url": "postgresql://x", "redis_url": "redis://x"}
-    defaults = WithTakenDefault(**settings, ingest_port=0, writer_port=0)
+    defaults = WithTakenDefault(**settings, ingest_port=0, osmand_port=0, writer_port=0)
     said: list[str] = []
     chosen = choose_ports(defaults, said.append, PortClaims())
     assert chosen.web_port > taken_port
