@@ -19,9 +19,10 @@ def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
 
 
 def memory_bytes(roots: Mapping[str, int]) -> dict[str, int]:
-    """Memory of each named process and its children; what several share counts in parts (PSS).
+    """Memory of each named process and its children of their own; what several share since a fork counts in parts.
 
-    Without shared memory: PostgreSQL's buffers have a fixed size, but are filled little by little.
+    Without mapped files, whose part changes with other programs that use them, and without shared memory: PostgreSQL's
+    buffers have a fixed size, but are filled little by little.
     """
     children = _children()
     return {name: sum(map(_memory_bytes, _tree(pid, children))) for name, pid in roots.items()}
@@ -85,7 +86,7 @@ def _memory_bytes(pid: int) -> int:
     kib = {
         name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.endswith("kB")
     }
-    return 1024 * (kib.get("Pss", 0) - kib.get("Pss_Shmem", 0))
+    return 1024 * (kib.get("Pss_Anon", 0))
 
 
 def _stat(pid: int) -> list[str]:
