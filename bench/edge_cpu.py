@@ -30,12 +30,12 @@ from bench.figure import Figure, interleaved, rounded, smaller_is_better
 from bench.full_bus import BUSES, Taken, make_pipeline, read_bus, tick
 from bench.loopback import END_ID, FULL_BUS, LoopbackInterface, pack_frames, sending
 from bench.recordings import KONA_DATABASE, Recorded, kona, simulated
+from edge.buses.socketcan import FULL_BYTES, FrameSocket
+from edge.buses.socketcan_frames import SO_TIMESTAMPNS as OURS
+from edge.buses.socketcan_frames import parse_slots
+from edge.buses.socketcan_reader import SocketCanReader
 from edge.decoder import Decoder, SignalTable
 from edge.frame import Frame
-from edge.socketcan import FULL_BYTES, FrameSocket
-from edge.socketcan_frames import SO_TIMESTAMPNS as OURS
-from edge.socketcan_frames import parse_slots
-from edge.socketcan_reader import SocketCanReader
 
 FRAMES: Final = 12_000
 RUNS: Final = 3

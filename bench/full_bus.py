@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.loopback import END_ID, FULL_BUS, LoopbackInterface, sending
+from edge.buses.socketcan_reader import SocketCanReader
 from edge.dbc import load_database
 from edge.decoder import Decoder, SignalTable
 from edge.frame_source import FrameSource
 from edge.pipeline import Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
-from edge.socketcan_reader import SocketCanReader
 
 BUSES: Final = 2
 _TICK_S: Final = 0.05

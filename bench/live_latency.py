@@ -36,7 +36,7 @@ from edge.batcher import Batcher, Draft
 from edge.outbox import Outbox
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.uplink_http import HttpTransport
 
 WARM_UP_S: Final = 4.0
 SECONDS: Final = 15.0

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from struct import Struct
 from typing import Final
 
+from edge.buses.socketcan import receive_with_times
+from edge.buses.socketcan_reader import BUFFER_BYTES
 from edge.frame import Frame
-from edge.socketcan import receive_with_times
-from edge.socketcan_reader import BUFFER_BYTES
 
 END_ID: Final = 0x1FFFFFFF
 """The identifier of the frame that follows the last one."""
@@ -32,7 +32,7 @@ _BURST_S: Final = 0.001
 
 
 class LoopbackInterface:
-    """What edge.socketcan_reader reads, and its port."""
+    """What edge.buses.socketcan_reader reads, and its port."""
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -42,7 +42,7 @@ class LoopbackInterface:
         self.port: int = self.socket.getsockname()[1]
 
     def open(self) -> socket.socket:
-        """See edge.socketcan_reader.Interface."""
+        """See edge.buses.socketcan_reader.Interface."""
         return self.socket
 
 

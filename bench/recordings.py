@@ -11,10 +11,10 @@ from cantools.database.can import Database
 
 from bench.figure import Unavailable
 from edge.dbc import load_database
-from edge.drive import parse_drive
-from edge.drive_frames import drive_frames
 from edge.frame import Frame
-from edge.recording import open_recording
+from edge.recordings.drive import parse_drive
+from edge.recordings.drive_frames import drive_frames
+from edge.recordings.recording import open_recording
 from simulator.drive_maker import make_drive, own_database
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data"

@@ -18,33 +18,33 @@ import structlog
 from pydantic import JsonValue
 
 from edge.agent_plan import Bus, Plan, faults, known_names, plan_agent, read_token
-from edge.agent_status import StatusGatherer
-from edge.blackbox_socket import serve_blackbox
-from edge.budget_watch import BudgetWatch
-from edge.budgets import Budgets
-from edge.campaign_follower import CampaignFollower
-from edge.campaign_keeper import CampaignKeeper, Standing, campaign_file
-from edge.clock_trust import ClockTrust
-from edge.clock_watch import Clock, ClockWatch
+from edge.campaigns.blackbox_socket import serve_blackbox
+from edge.campaigns.campaign_follower import CampaignFollower
+from edge.campaigns.campaign_keeper import CampaignKeeper, Standing, campaign_file
+from edge.campaigns.sampling_rules import sampling_rules
+from edge.campaigns.selection import Selection
+from edge.clock.clock_trust import ClockTrust
+from edge.clock.clock_watch import Clock, ClockWatch
+from edge.clock.kernel_clock import KernelClock
+from edge.clock.timekeeper import Timekeeper
 from edge.config import EdgeConfig
 from edge.frame import Frame
 from edge.gps import GpsReader
-from edge.health import HealthSignals
-from edge.health_watch import HealthWatch
-from edge.kernel_clock import KernelClock
 from edge.outbox import Outbox
 from edge.pipeline import Output
 from edge.progress import Progress
-from edge.sampling_rules import sampling_rules
-from edge.selection import Selection
-from edge.service_manager import NO_MANAGER, ServiceManager
+from edge.service.agent_status import StatusGatherer
+from edge.service.health import HealthSignals
+from edge.service.health_watch import HealthWatch
+from edge.service.service_manager import NO_MANAGER, ServiceManager
+from edge.service.status_socket import serve_status
 from edge.spool import Spool
-from edge.status_socket import serve_status
-from edge.timekeeper import Timekeeper
 from edge.uplink import Uplink
-from edge.uplink_way import open_ways
-from edge.uplink_ways import Ways
-from edge.usage import Usage
+from edge.ways.budget_watch import BudgetWatch
+from edge.ways.budgets import Budgets
+from edge.ways.uplink_way import open_ways
+from edge.ways.uplink_ways import Ways
+from edge.ways.usage import Usage
 
 TICK_S: Final = 0.05
 STATUS_S: Final = 60.0

@@ -9,25 +9,25 @@ from typing import Final
 
 import structlog
 
-from edge.conditions import FIX_NAMES
+from edge.buses.open_bus import open_bus
+from edge.campaigns.conditions import FIX_NAMES
+from edge.campaigns.frame_ring import FrameRing
+from edge.campaigns.sampling_rules import sampling_rules
 from edge.config import CanSettings, EdgeConfig, PollSettings
 from edge.dbc import load_database
 from edge.decoder import Decoder, SignalInfo, SignalTable
 from edge.errors import ConfigError, UplinkError
 from edge.fix_signals import FixSignals
-from edge.frame_ring import FrameRing
 from edge.frame_source import FrameSource
 from edge.gps import GpsReader
-from edge.health import HealthSignals
-from edge.listener import Listener
-from edge.obd_frames import Controller, Width
-from edge.obd_pids import PIDS
-from edge.obd_poll import PollLoop
-from edge.obd_poller import ObdPoller, PollPlan
-from edge.open_bus import open_bus
 from edge.pipeline import Pipeline
-from edge.sampling_rules import sampling_rules
-from edge.transmit_rules import TransmitRules
+from edge.protocols.listener import Listener
+from edge.protocols.obd_frames import Controller, Width
+from edge.protocols.obd_pids import PIDS
+from edge.protocols.obd_poll import PollLoop
+from edge.protocols.obd_poller import ObdPoller, PollPlan
+from edge.protocols.transmit_rules import TransmitRules
+from edge.service.health import HealthSignals
 
 TOKEN_ADVICE: Final = "it is to hold the token that 'fleetwire admin vehicle add' prints"
 

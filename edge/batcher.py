@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from edge.clock_label import ClockLabel
+from edge.clock.clock_label import ClockLabel
 from edge.fix import Fix
 from edge.flagged import flags_of
 from edge.frame import Frame

@@ -19,10 +19,10 @@ from typing import Any, Final, Self
 import can
 import structlog
 
-from edge.bus_event import BusEvent
+from edge.buses.bus_event import BusEvent
 from edge.frame import Frame
 from edge.frame_source import ReaderCounts, ReaderError
-from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
+from edge.protocols.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 
 MOST_WAITING: Final = 100_000  # frames; 25 s of a full bus of 500 kbit/s
 _LINGER_S: Final = 0.01  # so many frames come at once, instead of one wake-up for each

@@ -23,7 +23,7 @@ from cantools.database.conversion import (
     NamedSignalConversion,
 )
 
-from edge.message_layout import FLOAT_FORMATS, UNKNOWN_MUX, Way, place, root_of, span
+from edge.recordings.message_layout import FLOAT_FORMATS, UNKNOWN_MUX, Way, place, root_of, span
 
 Number = int | float
 Decoded = tuple[tuple[int, ...], tuple[Number, ...], bool]

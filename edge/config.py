@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from edge.clock_trust import Trust
+from edge.clock.clock_trust import Trust
 from edge.errors import ConfigError
 from edge.frame_source import REPLAY
-from edge.obd_frames import Width
-from edge.obd_pids import PIDS
-from edge.protocols import CheckTable, Protocol
+from edge.protocol_names import CheckTable, Protocol
+from edge.protocols.obd_frames import Width
+from edge.protocols.obd_pids import PIDS
 from wire.campaign import Sampling, SamplingRule
 from wire.names import VEHICLE_PATTERN
 

@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 
 from cantools.database.can import Database, Message, Signal
 
+from edge.buses.frame_check import Check, check_of
 from edge.codegen import Decoded, Reader
-from edge.frame_check import Check, check_of
-from edge.message_layout import UNKNOWN_MUX as UNKNOWN_SELECTOR
-from edge.message_layout import is_decodable
-from edge.protocols import CheckTable
+from edge.protocol_names import CheckTable
+from edge.recordings.message_layout import UNKNOWN_MUX as UNKNOWN_SELECTOR
+from edge.recordings.message_layout import is_decodable
 from wire.quality import BAD_CHECKSUM, COUNTER_SKIP, UNKNOWN_MUX
 
 ANY_SOURCE = 0xFE  # SAE J1939-81: the null address, which tools write where no source is meant

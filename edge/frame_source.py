@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from edge.bus_event import BusEvent
+from edge.buses.bus_event import BusEvent
 from edge.errors import EdgeError
 from edge.frame import Frame
 

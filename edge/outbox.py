@@ -15,11 +15,11 @@ from typing import Final, ParamSpec, TypeVar
 import zstandard
 
 from edge.batcher import Draft
-from edge.clock_trust import KnownTime
+from edge.clock.clock_trust import KnownTime
 from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Delivery, Plan
+from edge.disk.spool_file import SpoolDamagedError
+from edge.disk.spool_repair import Repair
 from edge.spool import Loaded, Spool, Stored
-from edge.spool_file import SpoolDamagedError
-from edge.spool_repair import Repair
 from wire.envelope import Reply, StreamClaim
 from wire.ranges import RangeSet
 

@@ -9,23 +9,23 @@ from itertools import chain
 
 from pydantic import JsonValue
 
-from edge.aggregator import NAMED, SampleNames
 from edge.batcher import Batcher, Bounds, Draft
-from edge.capture import CaptureCounts
-from edge.capture_watch import CaptureWatch
-from edge.clock_label import ClockLabel
-from edge.code_watch import DeviceEvent
+from edge.campaigns.aggregator import NAMED, SampleNames
+from edge.campaigns.capture import CaptureCounts
+from edge.campaigns.capture_watch import CaptureWatch
+from edge.campaigns.frame_ring import FrameRing
+from edge.campaigns.selection import Selection
+from edge.clock.clock_label import ClockLabel
 from edge.codegen import Decoded
 from edge.decoder import Decoder, SignalInfo
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
 from edge.flagged import Flagged
 from edge.frame import Frame
-from edge.frame_ring import FrameRing
-from edge.heard import Heard
-from edge.listener import Listener
+from edge.protocols.code_watch import DeviceEvent
+from edge.protocols.heard import Heard
+from edge.protocols.listener import Listener
 from edge.sampler import Sampler, SamplingRule, policy_for
-from edge.selection import Selection
 from edge.track import NEVER_NS, Track, Tracks
 from wire.campaign import Aggregate
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog

@@ -3,9 +3,9 @@
 Pure; times are ms and come from the caller. A change beyond the deadband is never lost: within `min_interval_ms` of the
 last kept sample it waits, the newest such change replaces an older one, and it is kept, with the time at which it was
 seen, when the interval ends. A value that has not changed is repeated once per `max_interval_ms` as long as frames
-bring it. A signal that is told by windows (`edge.aggregator`) has no samples of its own but those that its policy asks
-for. Whatever is not kept is counted by cause: seen = kept + unchanged + deadband + min_interval + not_finite +
-not_selected + aggregated + waiting.
+bring it. A signal that is told by windows (`edge.campaigns.aggregator`) has no samples of its own but those that its
+policy asks for. Whatever is not kept is counted by cause: seen = kept + unchanged + deadband + min_interval +
+not_finite + not_selected + aggregated + waiting.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from edge.aggregator import Aggregator
+from edge.campaigns.aggregator import Aggregator
 from edge.flagged import Flagged
 from wire.campaign import Aggregate
 from wire.quality import STALE

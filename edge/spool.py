@@ -22,15 +22,15 @@ from typing import Final, Self, TypeVar
 import zstandard
 
 from edge.batcher import Draft
-from edge.clock_label import rounded_ms
-from edge.clock_trust import KnownTime
+from edge.clock.clock_label import rounded_ms
+from edge.clock.clock_trust import KnownTime
 from edge.delivery import CAUSE_DAMAGED, CAUSE_EVICTED, Key, Outcome, StreamOnDisk
-from edge.reserve import Reserve
-from edge.salvage import PAGE_BYTES, unpack
-from edge.spool_contents import BatchRow, Contents
-from edge.spool_file import IN_MEMORY, DiskFullError, SpoolDamagedError, SpoolFile, set_aside
-from edge.spool_repair import Repair, remove_saved, repair
-from edge.spool_room import Room
+from edge.disk.reserve import Reserve
+from edge.disk.salvage import PAGE_BYTES, unpack
+from edge.disk.spool_contents import BatchRow, Contents
+from edge.disk.spool_file import IN_MEMORY, DiskFullError, SpoolDamagedError, SpoolFile, set_aside
+from edge.disk.spool_repair import Repair, remove_saved, repair
+from edge.disk.spool_room import Room
 from wire.codec import decode_batch, encode_batch, relabel_batch
 from wire.ranges import EMPTY, RangeSet
 

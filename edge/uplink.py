@@ -1,8 +1,8 @@
 """The way to the cloud: what the outbox has, until the cloud says that it is settled.
 
-This is a thin shell: `edge.delivery` decides what to send and what a reply means, `edge.pacing` when, and a transport
-carries it. Losing a request or a reply costs a resend. A credential that is refused is tried again only after a long
-wait, and said.
+This is a thin shell: `edge.delivery` decides what to send and what a reply means, `edge.ways.pacing` when, and a
+transport carries it. Losing a request or a reply costs a resend. A credential that is refused is tried again only
+after a long wait, and said.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ import structlog
 
 from edge.errors import UplinkError
 from edge.outbox import Outbox, Shipment
-from edge.pacing import Pacing, Timings
-from edge.request_size import RequestSize
-from edge.thrift import Thrift
-from edge.transport import Answer, Transport, read_reply
+from edge.ways.pacing import Pacing, Timings
+from edge.ways.request_size import RequestSize
+from edge.ways.thrift import Thrift
+from edge.ways.transport import Answer, Transport, read_reply
 from wire.envelope import Rejected, Reply
 
 MOST_BYTES: Final = 1_000_000

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 def without_asammdf() -> Iterator[None]:
     """python-can imports asammdf wherever there is one, and with it pandas: half a second and 60 MB for every command.
 
-    It would read MF4 with it, which edge.mf4 does here, and imports it then.
+    It would read MF4 with it, which edge.recordings.mf4 does here, and imports it then.
     """
     name = "asammdf"
     if name in sys.modules:

@@ -10,11 +10,11 @@ import click
 from cantools.database.can import Database
 
 from edge.dbc import load_database
-from edge.decode_log import CsvLines, JsonLines, LogDecoder
-from edge.drive import is_drive
 from edge.errors import EdgeError
-from edge.protocols import PROTOCOLS, Protocol
-from edge.recording import Recording, is_nmea_log, open_recording
+from edge.protocol_names import PROTOCOLS, Protocol
+from edge.recordings.decode_log import CsvLines, JsonLines, LogDecoder
+from edge.recordings.drive import is_drive
+from edge.recordings.recording import Recording, is_nmea_log, open_recording
 
 _FORMS: dict[str, type[CsvLines] | type[JsonLines]] = {"csv": CsvLines, "jsonl": JsonLines}
 
@@ -98,7 +98,7 @@ def _lines_of(decoder: LogDecoder) -> Callable[[Recording], Iterable[bytes]]:
     """Many frames at a time where there is numpy, else one after the other: the lines are the same."""
     if find_spec("numpy") is None:
         return lambda recording: map(str.encode, decoder.frames(recording))
-    from edge.decode_log_columns import ColumnLogDecoder
+    from edge.recordings.decode_log_columns import ColumnLogDecoder
 
     return ColumnLogDecoder(decoder).lines
 

@@ -14,15 +14,15 @@ import click
 import structlog
 
 from edge.agent import run_agent
-from edge.blackbox_socket import BlackboxError, read_blackbox
-from edge.check import LISTEN_S, check_all
+from edge.campaigns.blackbox_socket import BlackboxError, read_blackbox
+from edge.campaigns.forecast import HOURS_PER_DAY
 from edge.config import EdgeConfig, load_edge_config
-from edge.enrol import enrol
-from edge.finding import Finding
-from edge.forecast import HOURS_PER_DAY
-from edge.service_manager import ServiceManager
-from edge.status import AgentStatus
-from edge.status_socket import ask_status
+from edge.service.check import LISTEN_S, check_all
+from edge.service.enrol import enrol
+from edge.service.finding import Finding
+from edge.service.service_manager import ServiceManager
+from edge.service.status import AgentStatus
+from edge.service.status_socket import ask_status
 from fleetwire.edge_campaign import check_campaign
 from fleetwire.edge_install import install, uninstall
 from fleetwire.edge_prove import prove

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from edge.agent_plan import known_names, plan_agent
+from edge.campaigns.forecast import Forecast, foretell
+from edge.campaigns.selection import idle_rules, select
 from edge.config import EdgeConfig
-from edge.forecast import Forecast, foretell
-from edge.selection import idle_rules, select
 from fleetwire.campaign_file import load_campaign
 from fleetwire.recordings_by_bus import as_replay, by_bus
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from edge.install import SYSTEM, apply, known_buses
-from edge.install_plan import CONFIG, OPT, plan_install, plan_uninstall
+from edge.service.install import SYSTEM, apply, known_buses
+from edge.service.install_plan import CONFIG, OPT, plan_install, plan_uninstall
 from fleetwire.plain_errors import errors_in_a_line
 
 DEFAULT_BITRATE = 500_000

@@ -142,7 +142,7 @@ def _causes(counts: Mapping[str, int]) -> str:
 
 
 def _generated(folder: Path) -> tuple[CanSettings, GpsSettings | None]:
-    from edge.drive_frames import DEFAULT_DATABASE, OWN_DATABASES
+    from edge.recordings.drive_frames import DEFAULT_DATABASE, OWN_DATABASES
     from simulator.demo import find_gps_signals
     from simulator.drive_maker import drive_text, make_drive
 

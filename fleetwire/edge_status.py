@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from edge.status import (
+from edge.service.status import (
     AgentStatus,
     CampaignStatus,
     CaptureStatus,

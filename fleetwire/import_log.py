@@ -20,9 +20,18 @@ from cloud.local import address
 from cloud.run_file import NAME as RUN_FILE
 from edge.dbc import load_database
 from edge.errors import EdgeError
-from edge.import_plan import DatabaseFile, Survey, Wish, check, numbered_batches, same_recording, stream_of, survey
-from edge.import_sender import ImportSender, Sent
-from edge.uplink_http import HttpTransport
+from edge.recordings.import_plan import (
+    DatabaseFile,
+    Survey,
+    Wish,
+    check,
+    numbered_batches,
+    same_recording,
+    stream_of,
+    survey,
+)
+from edge.recordings.import_sender import ImportSender, Sent
+from edge.ways.uplink_http import HttpTransport
 from fleetwire.durations import Instant
 from wire.names import is_vehicle
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.dbc import load_database
-from edge.drive import is_drive, load_drive
-from edge.drive_frames import DEFAULT_DATABASE, OWN_DATABASES
-from edge.recording import open_recording
+from edge.recordings.drive import is_drive, load_drive
+from edge.recordings.drive_frames import DEFAULT_DATABASE, OWN_DATABASES
+from edge.recordings.recording import open_recording
 from simulator.errors import SimulatorError
 
 DEMO_VEHICLE = "demo-0001"

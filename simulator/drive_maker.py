@@ -9,9 +9,9 @@ from typing import Any, Final
 from cantools.database.can import Database
 
 from edge.dbc import load_database
-from edge.drive import FORMAT, VERSION
-from edge.drive_fix import DriveFix
-from edge.drive_frames import DEFAULT_DATABASE, OWN_DATABASES
+from edge.recordings.drive import FORMAT, VERSION
+from edge.recordings.drive_fix import DriveFix
+from edge.recordings.drive_frames import DEFAULT_DATABASE, OWN_DATABASES
 from simulator.errors import SimulatorError
 from simulator.routes import road
 from simulator.vehicle import Vehicle

@@ -13,10 +13,10 @@ import aiohttp
 
 from edge.errors import EdgeError
 from edge.outbox import Outbox
-from edge.pacing import Timings
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.pacing import Timings
+from edge.ways.uplink_http import HttpTransport
 from simulator.errors import SimulatorError
 from simulator.fleet_plan import Credential, FleetPlan
 from simulator.fleet_vehicle import TICK_S, FleetVehicle, fleet_catalog, memory_path, settle_in

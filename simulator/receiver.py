@@ -4,7 +4,7 @@ import math
 from random import Random
 from typing import Final
 
-from edge.drive_fix import DriveFix
+from edge.recordings.drive_fix import DriveFix
 from simulator.routes import Spot
 
 METRES_PER_DEGREE: Final = 111_195.0

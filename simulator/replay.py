@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 
 from cantools.database.can import Database
 
-from edge.drive import Drive, is_drive, load_drive
-from edge.drive_fix import DriveFix
-from edge.drive_frames import EncodeCounts, drive_database, drive_frames
-from edge.drive_nmea import drive_positions, nmea_sentences
 from edge.frame import Frame
-from edge.recording import Recording, open_recording
-from edge.timeline import Timeline
+from edge.recordings.drive import Drive, is_drive, load_drive
+from edge.recordings.drive_fix import DriveFix
+from edge.recordings.drive_frames import EncodeCounts, drive_database, drive_frames
+from edge.recordings.drive_nmea import drive_positions, nmea_sentences
+from edge.recordings.recording import Recording, open_recording
+from edge.recordings.timeline import Timeline
 from simulator.bus_out import BusOut
 from simulator.errors import SimulatorError
 from simulator.gps_port import GpsPort

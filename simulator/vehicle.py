@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from edge.drive_fix import DriveFix
+from edge.recordings.drive_fix import DriveFix
 from simulator.climate import Climate
 from simulator.driver import Driver, Phase, Place
 from simulator.faults import VOLTAGE_LOW, Faults

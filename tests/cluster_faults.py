@@ -37,7 +37,7 @@ from edge.batcher import Draft, DraftColumn
 from edge.outbox import Outbox
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.uplink_http import HttpTransport
 from tests.redis_cluster import RedisCluster, running_cluster
 from wire.names import shard_of
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edge.agent import run_agent
 from edge.config import load_edge_config
-from edge.drive import Drive, load_drive
-from edge.drive_frames import OWN_DATABASES
+from edge.recordings.drive import Drive, load_drive
+from edge.recordings.drive_frames import OWN_DATABASES
 from simulator.drive_maker import drive_text, make_drive
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 

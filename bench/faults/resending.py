@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 from typing import Final
 
-from edge.transport import Answer, Transport
+from edge.ways.transport import Answer, Transport
 
 TIMES: Final = 10
 REMEMBERED: Final = 30

@@ -15,11 +15,11 @@ from bench.faults.stage import eventually
 from edge.batcher import Draft, DraftColumn
 from edge.fix import Fix
 from edge.outbox import Outbox
-from edge.pacing import Timings
 from edge.spool import Spool
-from edge.transport import Transport
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.pacing import Timings
+from edge.ways.transport import Transport
+from edge.ways.uplink_http import HttpTransport
 from wire.model import Event
 
 SPOOL_BYTES: Final = 200_000_000

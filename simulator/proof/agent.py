@@ -25,7 +25,7 @@ from edge.agent_plan import Plan, plan_agent
 from edge.batcher import Draft
 from edge.config import EdgeConfig
 from edge.outbox import Outbox
-from edge.replay import ReplayReader
+from edge.recordings.replay import ReplayReader
 from edge.spool import Spool
 from simulator.proof.account import Tally
 

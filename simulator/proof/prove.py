@@ -18,7 +18,7 @@ from random import Random
 from typing import Final
 
 from edge.config import EdgeConfig
-from edge.replay import measure
+from edge.recordings.replay import measure
 from simulator.bad_link import GOOD, BadLink, bad_link
 from simulator.errors import SimulatorError
 from simulator.proof.account import Account, Content, Life, Tally, draw_up

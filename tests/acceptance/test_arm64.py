@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_edge_config
-from edge.drive_frames import OWN_DATABASES
+from edge.recordings.drive_frames import OWN_DATABASES
 from simulator.drive_maker import drive_text, make_drive
 from tests.arm64_root import Arm64, MissingTool, emulator, install
 from tests.fake_cloud import TOKEN, FakeCloud, serve

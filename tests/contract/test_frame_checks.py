@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.buses.frame_check import check_of
 from edge.dbc import load_database
 from edge.decoder import Decoder
 from edge.frame import Frame
-from edge.frame_check import check_of
-from edge.recording import open_recording
+from edge.recordings.recording import open_recording
 from wire.quality import BAD_CHECKSUM
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "car-kona-ev"

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from edge.dbc import load_database
 from edge.decoder import Decoder, SignalTable
-from edge.listener import Listener
-from edge.recording import open_recording
+from edge.protocols.listener import Listener
+from edge.recordings.recording import open_recording
 from fleetwire.__main__ import cli
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "obd2-trip"

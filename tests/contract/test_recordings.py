@@ -12,11 +12,11 @@ from cantools.database.can import Database
 from cantools.database.errors import DecodeError
 from click.testing import CliRunner
 
-from edge.log_file import RecordingError
-from edge.mf4 import check_mf4
-from edge.recording import open_recording
-from edge.recording_columns import read_columns
-from edge.replay import ReplayReader
+from edge.recordings.log_file import RecordingError
+from edge.recordings.mf4 import check_mf4
+from edge.recordings.recording import open_recording
+from edge.recordings.recording_columns import read_columns
+from edge.recordings.replay import ReplayReader
 from fleetwire.__main__ import cli
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

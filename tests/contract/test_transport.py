@@ -19,9 +19,9 @@ from cloud.local_broker import reload_embedded
 from cloud.mosquitto_password import with_user
 from cloud.services.mosquitto import password_file
 from edge.errors import UplinkError
-from edge.transport import AgentTransport
-from edge.uplink_http import HttpTransport
-from edge.uplink_mqtt import Broker, MqttTransport
+from edge.ways.transport import AgentTransport
+from edge.ways.uplink_http import HttpTransport
+from edge.ways.uplink_mqtt import Broker, MqttTransport
 from tests.private_services import PrivateServices
 from tests.running import eventually
 

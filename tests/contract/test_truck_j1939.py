@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from edge.frame import Frame
-from edge.j1939_transport import J1939Transport, Transfer
-from edge.recording import open_recording
+from edge.protocols.j1939_transport import J1939Transport, Transfer
+from edge.recordings.recording import open_recording
 from fleetwire.__main__ import cli
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "truck-j1939"

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from edge.clock_trust import ClockTrust, Reading, Trust
-from edge.clock_watch import ClockWatch
+from edge.clock.clock_trust import ClockTrust, Reading, Trust
+from edge.clock.clock_watch import ClockWatch
+from edge.clock.timekeeper import Timekeeper
 from edge.decoder import SignalInfo
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
 from edge.spool import Spool
-from edge.timekeeper import Timekeeper
 from edge.uplink import UplinkCounts
 from tests.fake_cloud import FakeCloud
 from tests.faults.trial import MOST_ROUNDS, NOW_MS, VEHICLE, Result, exchange

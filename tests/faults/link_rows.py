@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from edge.disk.spool_file import WAL_BYTES
 from edge.outbox import Outbox
 from edge.spool import Spool
-from edge.spool_file import WAL_BYTES
-from edge.transport import Answer
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.transport import Answer
+from edge.ways.uplink_http import HttpTransport
 from simulator.bad_link import BLACK_HOLE, CUT, DOUBLED, GOOD, HALF_OPEN, BadLink, Condition, bad_link
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.faults.simulated_time import run_simulated

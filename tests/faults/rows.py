@@ -21,13 +21,13 @@ from uuid import UUID
 
 import aiohttp
 
-from edge import spool_contents, spool_file
 from edge.delivery import CAUSE_EVICTED
+from edge.disk import spool_contents, spool_file
+from edge.disk.spool_file import WAL_BYTES
 from edge.outbox import Outbox
 from edge.spool import Spool
-from edge.spool_file import WAL_BYTES
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.faults.clock_rows import hour, year_1970, year_2038
 from tests.faults.disk_log import DiskLog, Note, Unsynced, recording

@@ -14,9 +14,9 @@ import can
 import pytest
 
 from edge.agent import run_agent
-from edge.clock_trust import Reading
+from edge.clock.clock_trust import Reading
 from edge.config import load_edge_config
-from edge.status_socket import StatusError, ask_status
+from edge.service.status_socket import StatusError, ask_status
 from fleetwire.edge_status import render
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from wire.model import Batch

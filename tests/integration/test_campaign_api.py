@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloud.campaigns import Assigned, standing
-from edge.recording import open_recording
+from edge.recordings.recording import open_recording
 from fleetwire.admin import admin
 from tests.web_stand import Stand, batch, now_ms, web_stand
 

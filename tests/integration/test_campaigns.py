@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from edge.agent import run_agent
-from edge.campaign_keeper import campaign_file
+from edge.campaigns.campaign_keeper import campaign_file
 from edge.config import load_edge_config
-from edge.recording import open_recording
-from edge.status_socket import ask_status
+from edge.recordings.recording import open_recording
+from edge.service.status_socket import ask_status
 from fleetwire.edge_status import render
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.integration.test_mqtt import make_stand

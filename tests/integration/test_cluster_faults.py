@@ -9,7 +9,7 @@ from cloud.bus import Bus
 from edge.outbox import Outbox
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.uplink_http import HttpTransport
 from tests.cluster_faults import ROWS, SECOND, run
 from tests.redis_cluster import running_cluster
 from tests.running import Sender, add_vehicle, eventually, fetch, running_ingest, running_writer, settings

@@ -15,12 +15,12 @@ import can
 import pytest
 from click.testing import CliRunner
 
-from edge.check import check_all
-from edge.check_system import check_clock, check_disk
-from edge.check_uplink import check_uplink
-from edge.clock_trust import Trust
+from edge.clock.clock_trust import Trust
 from edge.config import load_edge_config
-from edge.finding import Finding
+from edge.service.check import check_all
+from edge.service.check_system import check_clock, check_disk
+from edge.service.check_uplink import check_uplink
+from edge.service.finding import Finding
 from fleetwire.edge import edge
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 

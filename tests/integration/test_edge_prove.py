@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.config import EdgeConfig, load_edge_config
-from edge.drive_frames import OWN_DATABASES
+from edge.recordings.drive_frames import OWN_DATABASES
 from fleetwire.edge_prove import prove as command
 from fleetwire.edge_prove import replayed
 from simulator.drive_maker import drive_text, make_drive

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from edge.agent import run_agent
 from edge.config import EdgeConfig, HealthSettings, load_edge_config
-from edge.service_manager import NO_MANAGER, ServiceManager
-from edge.status import AgentStatus, frame_rates
-from edge.status_socket import StatusError, ask_status, serve_status, socket_of
+from edge.service.service_manager import NO_MANAGER, ServiceManager
+from edge.service.status import AgentStatus, frame_rates
+from edge.service.status_socket import StatusError, ask_status, serve_status, socket_of
 from fleetwire.edge import edge
 from fleetwire.edge_status import render
 from tests.fake_cloud import TOKEN, FakeCloud, serve

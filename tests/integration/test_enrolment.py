@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cloud import accounts, invites
 from cloud.database import connect
 from cloud.invites import Enrolled, Reason, Refusal
-from edge.enrol import enrol
+from edge.service.enrol import enrol
 from fleetwire.admin import admin
 from tests.running import Sender, running_ingest, settings
 

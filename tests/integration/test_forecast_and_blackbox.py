@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edge.blackbox_socket import BlackboxError, read_blackbox, serve_blackbox, socket_of
+from edge.campaigns.blackbox_socket import BlackboxError, read_blackbox, serve_blackbox, socket_of
+from edge.campaigns.frame_ring import FrameRing
 from edge.config import load_edge_config
 from edge.frame import Frame
-from edge.frame_ring import FrameRing
-from edge.recording import open_recording
-from edge.status_socket import StatusError, ask_status
+from edge.recordings.recording import open_recording
+from edge.service.status_socket import StatusError, ask_status
 from fleetwire.decode import decode
 from fleetwire.edge import edge
 from tests.fake_cloud import TOKEN, FakeCloud, serve

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
 from cloud.config import CloudConfig
-from edge.import_plan import numbered_batches, stream_of, survey
-from edge.import_sender import ImportSender
-from edge.uplink_http import HttpTransport
+from edge.recordings.import_plan import numbered_batches, stream_of, survey
+from edge.recordings.import_sender import ImportSender
+from edge.ways.uplink_http import HttpTransport
 from fleetwire.__main__ import cli
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings

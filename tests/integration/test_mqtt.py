@@ -23,19 +23,19 @@ from cloud.accounts import revoke_devices
 from cloud.config import CloudConfig
 from cloud.database import connect
 from cloud.local_broker import write_broker_passwords
-from edge import way_choice
 from edge.agent import run_agent
 from edge.batcher import Draft, DraftColumn
-from edge.check_uplink import check_broker
 from edge.config import load_edge_config
 from edge.outbox import Outbox
-from edge.pacing import Timings
+from edge.service.check_uplink import check_broker
 from edge.spool import Spool
-from edge.transport import Answer
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
-from edge.uplink_mqtt import Broker, MqttTransport
-from edge.uplink_ways import Way, Ways
+from edge.ways import way_choice
+from edge.ways.pacing import Timings
+from edge.ways.transport import Answer
+from edge.ways.uplink_http import HttpTransport
+from edge.ways.uplink_mqtt import Broker, MqttTransport
+from edge.ways.uplink_ways import Way, Ways
 from tests.private_services import PrivateRedis, PrivateServices
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog

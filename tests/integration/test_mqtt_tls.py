@@ -16,9 +16,9 @@ from cloud.services.processes import end
 from cloud.services.root import cache_folder, ensure_sandbox
 from edge.config import UplinkSettings
 from edge.errors import UplinkError
-from edge.tls import tls_context
-from edge.transport import Answer
-from edge.uplink_mqtt import Broker, MqttTransport
+from edge.ways.tls import tls_context
+from edge.ways.transport import Answer
+from edge.ways.uplink_mqtt import Broker, MqttTransport
 from tests.running import eventually
 
 pytestmark = [

@@ -10,13 +10,13 @@ import pytest
 
 from edge.agent import run_agent
 from edge.agent_plan import plan_agent
+from edge.buses.open_bus import open_bus
 from edge.can_reader import CanReader
 from edge.config import load_edge_config
 from edge.errors import EdgeError
 from edge.frame import Frame
 from edge.frame_source import ReaderError
-from edge.open_bus import open_bus
-from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
+from edge.protocols.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.simulated_ecu import Ecu, Vehicle, supported
 

@@ -21,7 +21,7 @@ from edge.batcher import Draft, DraftColumn
 from edge.outbox import Outbox
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.uplink_http import HttpTransport
 from tests.private_services import PrivateServices
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings

@@ -16,8 +16,8 @@ import pytest
 
 from edge.agent import run_agent
 from edge.config import EdgeConfig, load_edge_config
-from edge.status import AgentStatus
-from edge.status_socket import StatusError, ask_status
+from edge.service.status import AgentStatus
+from edge.service.status_socket import StatusError, ask_status
 from fleetwire.edge_status import render
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings

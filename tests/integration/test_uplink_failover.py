@@ -11,11 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 
-from edge import way_choice
 from edge.agent import run_agent
 from edge.config import EdgeConfig, load_edge_config
-from edge.status import AgentStatus
-from edge.status_socket import StatusError, ask_status
+from edge.service.status import AgentStatus
+from edge.service.status_socket import StatusError, ask_status
+from edge.ways import way_choice
 from fleetwire.edge_status import render
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.running import eventually

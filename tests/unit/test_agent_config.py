@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.campaigns.sampling_rules import sampling_rules
 from edge.config import EdgeConfig, load_edge_config, parse_size
 from edge.errors import ConfigError
 from edge.sampler import SamplingPolicy, policy_for
-from edge.sampling_rules import sampling_rules
 
 WHOLE = """
 vehicle = "truck-0001"

@@ -7,14 +7,14 @@ import cantools
 import pytest
 
 from edge.batcher import Draft
+from edge.campaigns.frame_ring import FrameRing
+from edge.campaigns.selection import CampaignRefused, Selection, idle_rules, select
 from edge.decoder import Decoder, SignalTable
 from edge.fix import Fix
 from edge.fix_signals import FixSignals
 from edge.frame import Frame
-from edge.frame_ring import FrameRing
 from edge.pipeline import Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
-from edge.selection import CampaignRefused, Selection, idle_rules, select
 from wire.campaign import read_campaign_toml
 from wire.codec import decode_batch, encode_batch
 
@@ -286,7 +286,7 @@ def test_shared_real_drive_is_conserved() -> None:
     data = Path(__file__).parents[3] / "shared" / "data" / "obd2-trip"
     if not data.is_dir():
         pytest.skip("the shared recordings are not beside the checkout")
-    from edge.recording import open_recording
+    from edge.recordings.recording import open_recording
 
     table = SignalTable()
     databases = [cantools.database.load_file(data / name) for name in ("OBD-v4.4.dbc", "canmod-gnss.dbc")]

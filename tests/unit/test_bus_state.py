@@ -1,7 +1,7 @@
 import pytest
 
-from edge.bus_state import BusState
-from edge.socketcan_frames import ErrorFrame
+from edge.buses.bus_state import BusState
+from edge.buses.socketcan_frames import ErrorFrame
 
 CONTROLLER, BUS_ERROR, BUS_OFF, RESTARTED, COUNTERS = 0x04, 0x80, 0x40, 0x100, 0x200
 

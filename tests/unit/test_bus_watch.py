@@ -4,7 +4,7 @@ import cantools
 import pytest
 from cantools.database.can import Database
 
-from edge.bus_watch import BusWatch
+from edge.buses.bus_watch import BusWatch
 from edge.frame import Frame
 from edge.frame_source import ReaderCounts
 

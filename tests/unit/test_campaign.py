@@ -2,8 +2,8 @@
 
 import pytest
 
+from edge.campaigns.sampling_rules import sampling_rules
 from edge.sampler import SamplingPolicy, policy_for
-from edge.sampling_rules import sampling_rules
 from wire.campaign import CampaignError, campaign_body, campaign_etag, read_campaign, read_campaign_toml
 
 WHOLE = """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.campaign_keeper import MOST_EARLY_ENDS, CampaignKeeper, campaign_file
+from edge.campaigns.campaign_keeper import MOST_EARLY_ENDS, CampaignKeeper, campaign_file
 from wire.campaign import NO_CAMPAIGN, campaign_body, campaign_etag, read_campaign
 
 KNOWN = frozenset({"Engine.Speed", "Engine.Gear"})

@@ -6,7 +6,7 @@ from struct import pack
 
 import pytest
 
-from edge.can_link import CanLink, ask_link, parse_link
+from edge.buses.can_link import CanLink, ask_link, parse_link
 
 LISTEN_ONLY, FD = 0x02, 0x20
 

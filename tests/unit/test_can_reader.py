@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import can
 import pytest
 
+from edge.buses.open_bus import open_bus
 from edge.can_reader import CanReader
 from edge.config import CanSettings
 from edge.frame import Frame
 from edge.frame_source import ReaderError
-from edge.open_bus import open_bus
 
 LIMIT_S = 20
 HAS_VCAN = Path("/sys/class/net/vcan0").exists()

@@ -6,9 +6,9 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.capture import Capturer
+from edge.campaigns.capture import Capturer
+from edge.campaigns.frame_ring import PORTION, FrameRing
 from edge.frame import Frame
-from edge.frame_ring import PORTION, FrameRing
 from wire.campaign import Capture
 
 T_NS = 1_700_000_000_000_000_000

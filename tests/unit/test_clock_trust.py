@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.clock_trust import ClockTrust, KnownTime, Reading
-from edge.gps_time import AGREEING_FIXES, GpsTime
-from edge.kernel_clock import KernelClock, keeps_time
-from edge.plausible_time import ROLLOVER_MS, SOFTWARE_DATE, is_plausible, unroll
+from edge.clock.clock_trust import ClockTrust, KnownTime, Reading
+from edge.clock.gps_time import AGREEING_FIXES, GpsTime
+from edge.clock.kernel_clock import KernelClock, keeps_time
+from edge.clock.plausible_time import ROLLOVER_MS, SOFTWARE_DATE, is_plausible, unroll
 
 S_NS = 1_000_000_000
 HOUR_NS = 3600 * S_NS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.conditions import FIX_NAMES, Conditions, Operand, UnknownSignal, resolve
+from edge.campaigns.conditions import FIX_NAMES, Conditions, Operand, UnknownSignal, resolve
 from edge.fix import Fix
 from wire.expression import Name, parse_condition
 

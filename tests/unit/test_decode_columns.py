@@ -11,17 +11,17 @@ from cantools.database.can import Database
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.candump import parse_line
-from edge.candump_columns import parse_block
-from edge.decode_columns import ColumnDecoder, Lookup
-from edge.decode_log import CsvLines, JsonLines, LogDecoder
-from edge.decode_log_columns import ColumnLogDecoder
 from edge.decoder import Decoder
 from edge.frame import Frame
-from edge.frame_columns import columns_of
-from edge.log_file import RecordingCounts
-from edge.recording import Recording, open_recording
-from edge.recording_columns import read_columns
+from edge.recordings.candump import parse_line
+from edge.recordings.candump_columns import parse_block
+from edge.recordings.decode_columns import ColumnDecoder, Lookup
+from edge.recordings.decode_log import CsvLines, JsonLines, LogDecoder
+from edge.recordings.decode_log_columns import ColumnLogDecoder
+from edge.recordings.frame_columns import columns_of
+from edge.recordings.log_file import RecordingCounts
+from edge.recordings.recording import Recording, open_recording
+from edge.recordings.recording_columns import read_columns
 
 DBC = """VERSION ""
 BS_:
@@ -124,7 +124,7 @@ def test_recording_is_read_and_counted_the_same(
     path = tmp_path_factory.mktemp("log") / "drive.log"
     path.write_text("(1.000000) can0 123#00\n" + "\n".join(text) + "\n" * ends, newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge.recording_columns._BLOCK_BYTES", size)
+        patch.setattr("edge.recordings.recording_columns._BLOCK_BYTES", size)
         in_lines, in_columns = open_recording(path), open_recording([path, path])
         frames = [frame for _ in range(2) for frame in in_lines]
         found = [columns.frame(row) for columns in read_columns(in_columns) for row in range(len(columns))]

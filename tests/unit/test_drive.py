@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.drive import DriveError, Series, is_drive, load_drive, parse_drive
-from edge.drive_fix import DriveFix
+from edge.recordings.drive import DriveError, Series, is_drive, load_drive, parse_drive
+from edge.recordings.drive_fix import DriveFix
 
 OWN = {"format": "fleetwire-drive", "version": 1}
 

@@ -9,9 +9,9 @@ from cantools.database.can import Database
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.drive import Drive, DriveError, Series, parse_drive
-from edge.drive_fix import DriveFix
-from edge.drive_frames import (
+from edge.recordings.drive import Drive, DriveError, Series, parse_drive
+from edge.recordings.drive_fix import DriveFix
+from edge.recordings.drive_frames import (
     FIX_HOLDS_MS,
     OWN_DATABASES,
     EncodeCounts,

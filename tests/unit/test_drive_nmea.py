@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.drive import Drive
-from edge.drive_fix import DriveFix
-from edge.drive_nmea import drive_positions, nmea_sentences
 from edge.nmea import NmeaParser
+from edge.recordings.drive import Drive
+from edge.recordings.drive_fix import DriveFix
+from edge.recordings.drive_nmea import drive_positions, nmea_sentences
 
 NOON = datetime(2025, 6, 2, 12, 0, 0, 250_000, tzinfo=UTC)
 

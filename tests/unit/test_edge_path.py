@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.batcher import Draft
+from edge.campaigns.frame_ring import FrameRing
+from edge.campaigns.selection import Selection
 from edge.decoder import Decoder, SignalTable
 from edge.frame import Frame
-from edge.frame_ring import FrameRing
 from edge.outbox import Outbox
 from edge.pipeline import NS_PER_MS, Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
-from edge.selection import Selection
 from edge.spool import Spool
 from tests.fake_cloud import FakeCloud
 from wire.campaign import Capture

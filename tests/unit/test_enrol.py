@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from edge.enrol import complete, enrol
 from edge.errors import ConfigError, UplinkError
+from edge.service.enrol import complete, enrol
 
 URL = "https://ingest.example:8081"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from edge.decoder import SignalTable
-from edge.health import HealthSignals, Look
-from edge.machine import Machine, read_machine
-from edge.status import AgentStatus, BusStatus, ClockStatus, SpoolStatus, UplinkStatus, WayStatus
+from edge.service.health import HealthSignals, Look
+from edge.service.machine import Machine, read_machine
+from edge.service.status import AgentStatus, BusStatus, ClockStatus, SpoolStatus, UplinkStatus, WayStatus
 
 PI = {
     "proc/stat": "cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1 2 3\n",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dbc import load_database
-from edge.import_plan import (
+from edge.recordings.import_plan import (
     DatabaseFile,
     ImportRefused,
     Wish,
@@ -19,7 +19,7 @@ from edge.import_plan import (
     stream_of,
     survey,
 )
-from edge.import_window import BATCHES_AT_ONCE, LEAST_SAMPLES, MOST_SAMPLES, RESEND_S, TARGET_S, ImportWindow
+from edge.recordings.import_window import BATCHES_AT_ONCE, LEAST_SAMPLES, MOST_SAMPLES, RESEND_S, TARGET_S, ImportWindow
 from wire.codec import encode_batch
 from wire.envelope import BatchRef, Rejected, Reply, Settled
 from wire.ranges import RangeSet

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.config import EdgeConfig
-from edge.enrol import complete
-from edge.install import known_buses
-from edge.install_plan import TEMPLATES, Link, Remove, Run, Write, plan_install, plan_uninstall
+from edge.service.enrol import complete
+from edge.service.install import known_buses
+from edge.service.install_plan import TEMPLATES, Link, Remove, Run, Write, plan_install, plan_uninstall
 from fleetwire.edge_install import install, uninstall
 
 TOOLS = ("systemd-sysusers", "systemd-tmpfiles", "systemctl")

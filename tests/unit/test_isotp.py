@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.isotp import LONGEST, IsoTp
+from edge.protocols.isotp import LONGEST, IsoTp
 
 STEP_MS = 10
 Frame = tuple[int, bytes]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.j1939_dm import DiagnosticMessage, TroubleCode, read_dm
+from edge.protocols.j1939_dm import DiagnosticMessage, TroubleCode, read_dm
 
 
 def dm(data: str) -> DiagnosticMessage:

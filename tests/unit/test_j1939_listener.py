@@ -6,8 +6,8 @@ from cantools.database.can import Database
 from edge.batcher import Draft
 from edge.decoder import Decoder, SignalTable
 from edge.frame import Frame
-from edge.listener import Listener
 from edge.pipeline import Pipeline
+from edge.protocols.listener import Listener
 from edge.sampler import SamplingPolicy, SamplingRule
 
 T_NS = 1_700_000_000_000_000_000

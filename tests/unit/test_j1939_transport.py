@@ -4,7 +4,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.j1939_transport import J1939Transport, Transfer
+from edge.protocols.j1939_transport import J1939Transport, Transfer
 
 STEP_MS = 10
 

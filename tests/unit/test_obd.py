@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.obd import CodeStatus, read_codes, read_statuses, read_values, read_vin, requested_mask
-from edge.obd_pids import PIDS, SIZES
+from edge.protocols.obd import CodeStatus, read_codes, read_statuses, read_values, read_vin, requested_mask
+from edge.protocols.obd_pids import PIDS, SIZES
 
 
 def values(payload: str) -> dict[str, float]:

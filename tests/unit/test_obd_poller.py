@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.frame import Frame
-from edge.obd_frames import Controller, controller_of
-from edge.obd_poller import (
+from edge.protocols.obd_frames import Controller, controller_of
+from edge.protocols.obd_poller import (
     ANSWER_WITHIN_S,
     MOST_IN_VAIN,
     PENDING_S,
@@ -19,7 +19,7 @@ from edge.obd_poller import (
     ObdPoller,
     PollPlan,
 )
-from edge.transmit_rules import TooOftenError, TransmitRules
+from edge.protocols.transmit_rules import TooOftenError, TransmitRules
 from tests.simulated_ecu import supported
 
 SPEED, LOAD, FUEL = 0x0D, 0x04, 0x2F

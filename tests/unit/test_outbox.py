@@ -7,9 +7,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from edge.batcher import Draft, DraftColumn
+from edge.disk.spool_file import SpoolDamagedError
 from edge.outbox import Outbox
 from edge.spool import Spool, Stored
-from edge.spool_file import SpoolDamagedError
 from wire.envelope import Rejected, Reply
 
 NOW_MS = 1_700_000_000_000

@@ -6,12 +6,12 @@ import cantools
 import pytest
 from cantools.database.can import Database
 
+from edge.buses.frame_check import byte_sum, byte_sum_with_length, nibble_sum, nibble_xor
 from edge.decoder import Decoder
 from edge.flagged import Flagged, flags_of
 from edge.frame import Frame
-from edge.frame_check import byte_sum, byte_sum_with_length, nibble_sum, nibble_xor
 from edge.pipeline import NS_PER_MS, Pipeline
-from edge.protocols import CheckTable
+from edge.protocol_names import CheckTable
 from edge.sampler import SamplingPolicy, SamplingRule
 from wire.quality import BAD_CHECKSUM, COUNTER_SKIP, INEXACT, OUT_OF_RANGE, STALE, UNKNOWN_MUX
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.candump import parse_line, time_ns
 from edge.frame import Frame
-from edge.log_file import RecordingCounts, RecordingError
-from edge.recording import is_nmea_log, open_recording
+from edge.recordings.candump import parse_line, time_ns
+from edge.recordings.log_file import RecordingCounts, RecordingError
+from edge.recordings.recording import is_nmea_log, open_recording
 
 T_NS = 1594172461_968006000
 

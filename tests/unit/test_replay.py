@@ -10,9 +10,9 @@ import can
 import pytest
 import serial
 
-from edge.drive_frames import drive_frames
 from edge.frame import Frame
 from edge.nmea import NmeaParser
+from edge.recordings.drive_frames import drive_frames
 from simulator.bus_out import BusOut, BusPlan
 from simulator.drive_maker import own_database
 from simulator.errors import SimulatorError

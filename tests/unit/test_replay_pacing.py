@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.timeline import AFTER_A_JUMP_NS, NS_PER_S, TOLERATED_STEP_BACK_NS, UNTIMED_STEP_NS, Timeline
+from edge.recordings.timeline import AFTER_A_JUMP_NS, NS_PER_S, TOLERATED_STEP_BACK_NS, UNTIMED_STEP_NS, Timeline
 from simulator.pacer import BURST_S, UNLIMITED, Pacer
 
 

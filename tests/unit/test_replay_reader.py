@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from edge.drive import DriveError
+from edge.buses.open_bus import open_bus
 from edge.frame import Frame
 from edge.frame_source import ReaderError
-from edge.log_file import RecordingError
-from edge.open_bus import open_bus
-from edge.replay import ReplayReader
+from edge.recordings.drive import DriveError
+from edge.recordings.log_file import RecordingError
+from edge.recordings.replay import ReplayReader
 
 START_NS = 1_700_000_000_000_000_000
 

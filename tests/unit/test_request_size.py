@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.request_size import MOST_BATCHES, SLOWEST_BYTES_PER_S, RequestSize
-from edge.transport import REQUEST_TIMEOUT_S
+from edge.ways.request_size import MOST_BATCHES, SLOWEST_BYTES_PER_S, RequestSize
+from edge.ways.transport import REQUEST_TIMEOUT_S
 
 
 def test_failing_link_is_tried_with_one_batch_and_trusted_again_quickly() -> None:

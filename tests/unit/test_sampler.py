@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.aggregator import SampleNames
+from edge.campaigns.aggregator import SampleNames
 from edge.sampler import Sample, Sampler, SamplingPolicy, SamplingRule, policy_for
 
 VALUES = st.sampled_from([0.0, 1.0, 1.4, 2.0, 5.0, math.nan, math.inf])

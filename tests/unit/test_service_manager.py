@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.progress import SILENCE_S, Progress
-from edge.service_manager import NO_MANAGER, ServiceManager
+from edge.service.service_manager import NO_MANAGER, ServiceManager
 
 
 @pytest.mark.parametrize("is_abstract", [False, True])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from edge.drive import load_drive
+from edge.recordings.drive import load_drive
 from fleetwire.simulate import simulate
 
 

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.buses.socketcan_frames import SLOT_BYTES, ErrorFrame, pack_slot, parse_slots
 from edge.frame import Frame
-from edge.socketcan_frames import SLOT_BYTES, ErrorFrame, pack_slot, parse_slots
 
 EXTENDED, REMOTE, ERROR = 0x80000000, 0x40000000, 0x20000000
 NOW_NS = 1_700_000_000_000_000_000

@@ -11,15 +11,15 @@ from struct import pack
 import can
 import pytest
 
-from edge.can_link import CanLink
+from edge.buses.can_link import CanLink
+from edge.buses.open_bus import open_bus
+from edge.buses.socketcan import pack_filters, receive_with_times
+from edge.buses.socketcan_reader import SocketCan, SocketCanReader, judge_link
 from edge.can_reader import CanReader
 from edge.config import CanSettings
 from edge.frame import Frame
 from edge.frame_source import FrameSource, ReaderError
-from edge.open_bus import open_bus
-from edge.socketcan import pack_filters, receive_with_times
-from edge.socketcan_reader import SocketCan, SocketCanReader, judge_link
-from edge.transmit_rules import NotAllowedError, TransmitError, TransmitRules
+from edge.protocols.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 from tests.running import eventually
 
 LIMIT_S = 20
@@ -272,7 +272,7 @@ def test_filters_tell_extended_from_standard_identifiers() -> None:
 def test_an_option_that_it_does_not_have_is_refused(
     option: dict[str, object], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.socketcan.has_socketcan", lambda: True)
+    monkeypatch.setattr("edge.buses.socketcan.has_socketcan", lambda: True)
     with pytest.raises(ReaderError, match=problem):
         open_bus(CanSettings.model_validate({"interface": "socketcan", "channel": "can0", **option}))
 
@@ -281,7 +281,7 @@ def test_an_option_that_it_does_not_have_is_refused(
 def test_it_reads_socketcan_where_the_kernel_has_it(
     is_there: bool, reader: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.socketcan.has_socketcan", lambda: is_there)
+    monkeypatch.setattr("edge.buses.socketcan.has_socketcan", lambda: is_there)
     settings = {"interface": "socketcan", "channel": "can0", "bitrate": 500_000, "fd": False, "receive_buffer": 10**6}
     assert isinstance(open_bus(CanSettings.model_validate(settings)), reader)
 

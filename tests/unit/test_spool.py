@@ -12,11 +12,11 @@ import pytest
 
 from edge.batcher import Draft, DraftColumn
 from edge.delivery import Outcome
+from edge.disk.spool_contents import MOST_QUARANTINED
+from edge.disk.spool_file import WAL_BYTES
+from edge.disk.spool_room import LEAST_BYTES
 from edge.errors import SpoolError
 from edge.spool import Spool
-from edge.spool_contents import MOST_QUARANTINED
-from edge.spool_file import WAL_BYTES
-from edge.spool_room import LEAST_BYTES
 from wire.codec import decode_batch
 from wire.model import Event
 from wire.ranges import EMPTY, RangeSet

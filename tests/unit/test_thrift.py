@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.budgets import Budgets
-from edge.thrift import ALARMS_ONLY, LEVELS, LONGEST_BATCH_MS, quota_level, thrift, write_age_ms
-from edge.usage import Usage
+from edge.ways.budgets import Budgets
+from edge.ways.thrift import ALARMS_ONLY, LEVELS, LONGEST_BATCH_MS, quota_level, thrift, write_age_ms
+from edge.ways.usage import Usage
 
 shares = st.floats(0, 1.5)
 times = st.floats(0, 1)

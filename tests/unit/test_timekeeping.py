@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.clock_trust import ClockTrust, Reading
-from edge.clock_watch import ClockWatch
+from edge.clock.clock_trust import ClockTrust, Reading
+from edge.clock.clock_watch import ClockWatch
+from edge.clock.steady_clock import SteadyClock
+from edge.clock.timekeeper import Timekeeper
 from edge.decoder import SignalInfo
 from edge.fix import Fix
 from edge.frame import Frame
@@ -19,8 +21,6 @@ from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.sampler import SamplingPolicy, SamplingRule
 from edge.spool import Spool
-from edge.steady_clock import SteadyClock
-from edge.timekeeper import Timekeeper
 from edge.uplink import UplinkCounts
 from wire.codec import decode_batch
 from wire.model import Batch

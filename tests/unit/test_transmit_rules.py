@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.frame import Frame
-from edge.transmit_rules import NotAllowedError, TooOftenError, TransmitRules, is_flow_control, is_read_request
+from edge.protocols.transmit_rules import (
+    NotAllowedError,
+    TooOftenError,
+    TransmitRules,
+    is_flow_control,
+    is_read_request,
+)
 
 READ_SPEED = bytes.fromhex("02010dcccccccccc")
 GO_ON = bytes.fromhex("300000cccccccccc")

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from edge.batcher import Draft, DraftColumn
 from edge.outbox import Outbox
-from edge.pacing import Timings
 from edge.spool import Spool
-from edge.thrift import ALARMS_ONLY, Thrift, thrift
 from edge.uplink import Uplink
-from edge.uplink_http import HttpTransport
+from edge.ways.pacing import Timings
+from edge.ways.thrift import ALARMS_ONLY, Thrift, thrift
+from edge.ways.uplink_http import HttpTransport
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from wire.model import Event
 

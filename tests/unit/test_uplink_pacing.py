@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from edge.pacing import Pacing, Timings
+from edge.ways.pacing import Pacing, Timings
 
 TIMINGS = Timings()
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import uplink_ways
-from edge.transport import Answer
-from edge.uplink_way import is_interface_up
-from edge.uplink_ways import OVERHEAD_BYTES, Way, Ways
-from edge.way_choice import PAUSE_LIMIT_S, WayChoice
+from edge.ways import uplink_ways
+from edge.ways.transport import Answer
+from edge.ways.uplink_way import is_interface_up
+from edge.ways.uplink_ways import OVERHEAD_BYTES, Way, Ways
+from edge.ways.way_choice import PAUSE_LIMIT_S, WayChoice
 
 GOOD = Answer(200, json.dumps({"accepted": [], "rejected": [], "settled": []}).encode())
 DEAD = Answer(problem="cannot connect", is_sent=False)

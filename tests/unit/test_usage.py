@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.usage import Usage, day_elapsed, month_elapsed, month_start
+from edge.ways.usage import Usage, day_elapsed, month_elapsed, month_start
 
 moments = st.datetimes(datetime(2025, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 usages = st.builds(

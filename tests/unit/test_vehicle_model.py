@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from edge.drive import parse_drive
-from edge.drive_frames import EncodeCounts, drive_frames
+from edge.recordings.drive import parse_drive
+from edge.recordings.drive_frames import EncodeCounts, drive_frames
 from simulator.drive_maker import drive_text, make_drive, own_database
 from simulator.driver import Phase
 from simulator.errors import SimulatorError

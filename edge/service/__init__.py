@@ -1,0 +1,1 @@
+"""Life as a service: installation, enrolment, check, status and health."""
