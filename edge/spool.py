@@ -236,7 +236,12 @@ class Spool:
 
     def known_clock(self, boot_id: str) -> KnownTime | None:
         """What is known of the time in that boot."""
-        return self._contents.clock.remembered(boot_id)
+        remembered = self.remembered_clock()
+        return remembered[1] if remembered is not None and remembered[0] == boot_id else None
+
+    def remembered_clock(self) -> tuple[str, KnownTime] | None:
+        """The boot in which the time became known last, and what is known of it."""
+        return self._contents.clock.remembered()
 
     def load(self, keys: Iterable[Key], *, max_bytes: int) -> Loaded:
         """Read batches until their JSON reaches `max_bytes`, but at least one; what left the disk is skipped."""

@@ -12,6 +12,7 @@ from edge.fix import Fix
 from edge.frame import Frame
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
+from edge.spool import Spool
 from edge.uplink import UplinkCounts
 
 SETTLE_S: Final = 0.5
@@ -45,10 +46,17 @@ class ClockWatch:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        await self._outbox.stop_waiting(but_of_boot=self._keeper.boot_id)
+        await self.settle_earlier_boots()
         while True:
             await self.settle()
             await asyncio.sleep(SETTLE_S)
+
+    async def settle_earlier_boots(self) -> None:
+        """Freeze what earlier boots left waiting: a power cut may have come after one's time became known."""
+        remembered = await self._outbox.ask(Spool.remembered_clock)
+        if remembered is not None and remembered[0] != self._keeper.boot_id:
+            await self._outbox.relabel(*remembered)
+        await self._outbox.stop_waiting(but_of_boot=self._keeper.boot_id)
 
     async def settle(self) -> None:
         """Freeze what waits, if the truth is known by now, or is waited for no longer."""

@@ -75,16 +75,16 @@ class SpoolClock:
         text = json.dumps([*fields, _seal(fields)])
         self._file.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_NAME, text))
 
-    def remembered(self, boot_id: str) -> KnownTime | None:
-        """What is known of the time in that boot."""
+    def remembered(self) -> tuple[str, KnownTime] | None:
+        """The boot in which the time became known last, and what is known of it."""
         text = self._file.value("SELECT value FROM meta WHERE name = ?", (_NAME,))
         try:
             *fields, seal = json.loads(text or "[]") or [None]
         except (ValueError, TypeError):
             return None
-        if seal != _seal(fields) or fields[0] != boot_id:
+        if seal != _seal(fields):
             return None
-        return KnownTime(fields[1], fields[2])
+        return fields[0], KnownTime(fields[1], fields[2])
 
     def _drop(self, row: WaitingRow) -> None:
         self._rows.remove(row)

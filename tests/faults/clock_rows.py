@@ -131,11 +131,10 @@ class _Run:
         trust = ClockTrust(TRUST, keeps_time=clock.keeps_time, known=spool.known_clock(clock.boot_id))
         keeper = Timekeeper(clock.boot_id, clock.read(), trust, deadline_s=DEADLINE_S)
         self._watch = ClockWatch(clock, keeper, self._pipeline, self._outbox, UplinkCounts())
-        self._boot_id = clock.boot_id
         self._now_s = 0.0
 
     async def begin(self) -> None:
-        await self._outbox.stop_waiting(but_of_boot=self._boot_id)
+        await self._watch.settle_earlier_boots()
 
     async def step(self) -> None:
         """Some samples, as the system clock stamps them; now and then a batch, a look at the clock, a request."""

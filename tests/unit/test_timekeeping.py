@@ -85,7 +85,7 @@ class Vehicle:
         self.watch.look()
         self.pipeline.finish(wall_ms=self.watch.now_ms())
         await self.store()
-        await self.outbox.stop_waiting(but_of_boot=self.world.boot_id)
+        await self.watch.settle_earlier_boots()
         await self.watch.settle()
         if self.keeper.known is not None:
             self.known.add(self.world.boot_id)
@@ -250,6 +250,29 @@ async def test_what_waits_is_not_sent_and_is_frozen_before_it_is(vehicle: Vehicl
     await vehicle.settle()
     assert vehicle.batches()[: len(before)] == before
     assert [batch.clock for batch in before] == ["relabelled", "trusted"]
+
+
+async def test_earlier_boot_whose_time_was_known_is_relabelled_after_a_power_cut(vehicle: Vehicle) -> None:
+    """It is put right some batches at a time, so that the power can fail between the first and the last."""
+    for _ in range(40):
+        vehicle.record()
+        await vehicle.settle()
+    world = vehicle.world
+    world.system_ms, world.synchronised = world.truth_ms, True
+    vehicle.watch.look()
+    known = vehicle.keeper.known
+    assert known is not None
+    await vehicle.outbox.keep_clock(world.boot_id, known)
+    vehicle.spool.relabel(world.boot_id, known)
+    vehicle.stop()
+    world.restart()
+    vehicle.start()
+    assert 0 < vehicle.outbox.withheld < 40
+    await vehicle.watch.settle_earlier_boots()
+    assert vehicle.outbox.withheld == 0
+    samples = told(vehicle.batches())
+    assert {clock for _, _, clock in samples} == {"relabelled"}
+    assert [t_ms for _, t_ms, _ in samples] == [vehicle.recorded[value][1] for value, _, _ in samples]
 
 
 async def test_step_is_an_event_and_moves_nothing_once_the_time_is_known(vehicle: Vehicle) -> None:
