@@ -19,6 +19,9 @@ else:
 QUICK_S = 3.0
 """How long a request of somebody who waits may hang in the database."""
 
+UNHURRIED_S = 86_400.0
+"""For statements that take as long as there are rows: asyncpg reads None as the pool's own limit, a minute."""
+
 UNAVAILABLE = (
     OSError,
     TimeoutError,

@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 from pydantic import ValidationError
 
-from cloud.database import Connection, Executor
+from cloud.database import UNHURRIED_S, Connection, Executor
 from cloud.errors import ErasureError
 from cloud.fact_parts import batch_of, counts_of
 from cloud.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
@@ -89,7 +89,7 @@ async def _carry_out(connection: Connection, order: _Order) -> None:
     await _wait_for_those_who_do_not_know(connection)
     spans = [await _delete_rows(connection, order, table, column) for table, column in TABLES]
     for low, high in await _chunks(connection, "event_keys", order):
-        await connection.execute(_SQL["delete_event_keys"], order.vehicle_id, low, high, timeout=None)
+        await connection.execute(_SQL["delete_event_keys"], order.vehicle_id, low, high, timeout=UNHURRIED_S)
     await _clear_letters(connection, order)
     await _clear_asides(connection, order)
     touched = [span for span in spans if span]
@@ -127,7 +127,7 @@ async def _delete_rows(
     for low, high in chunks:
         async with connection.transaction():
             await unpack_without_end(connection)
-            await connection.execute(delete, order.vehicle_id, low, high, order.id, timeout=None)
+            await connection.execute(delete, order.vehicle_id, low, high, order.id, timeout=UNHURRIED_S)
     return (chunks[0][0], chunks[-1][1]) if chunks else None
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import asyncpg
 import structlog
 
-from cloud.database import Connection, Executor
+from cloud.database import UNHURRIED_S, Connection, Executor
 from cloud.errors import AccountError
 from cloud.queries import load
 from cloud.store_columns import unpack_without_end
@@ -139,8 +139,8 @@ async def _act(connection: Connection, table: Table, act: Drop | Delete) -> None
             await connection.execute(f"LOCK TABLE {act.chunk.name} IN ACCESS EXCLUSIVE MODE")
             if table.column:
                 count = _SQL["count_chunk"].format(chunk=act.chunk.name, column=table.column)
-                await connection.execute(count, timeout=None)
-            await connection.execute(_SQL["drop_chunk"], table.name, act.chunk.low, act.chunk.high, timeout=None)
+                await connection.execute(count, timeout=UNHURRIED_S)
+            await connection.execute(_SQL["drop_chunk"], table.name, act.chunk.low, act.chunk.high, timeout=UNHURRIED_S)
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.UndefinedTableError) as error:
         log.info("chunk not dropped yet", chunk=act.chunk.name, problem=str(error))
     else:
@@ -157,7 +157,7 @@ async def _delete(connection: Connection, table: Table, act: Delete) -> None:
         some = vehicles[start : start + VEHICLES_AT_ONCE]
         async with connection.transaction():
             await unpack_without_end(connection)
-            await connection.execute(query, some, act.low, act.high, timeout=None)
+            await connection.execute(query, some, act.low, act.high, timeout=UNHURRIED_S)
 
 
 async def _keep_policy(
