@@ -45,7 +45,8 @@ class PollLoop:
     def take(self, frames: Iterable[Frame]) -> None:
         """What came from the bus."""
         now_s = time.monotonic()
-        self._poller.note_traffic(now_s)
+        if self._poller.note_traffic(now_s):
+            self._heard.set()
         for frame in frames:
             if not _may_answer(frame):
                 continue

@@ -175,13 +175,15 @@ class ObdPoller:
             exchange.deadline_s = max(exchange.deadline_s, now_s + MULTI_FRAME_S)
         return go_on(controller) if is_beginning else None
 
-    def note_traffic(self, now_s: float) -> None:
-        """Something was said on the bus, whatever it was."""
+    def note_traffic(self, now_s: float) -> bool:
+        """Something was said on the bus, whatever it was; whether that brings the next probe at once."""
         last_s, self._last_frame_s = self._last_frame_s, now_s
         is_awake_again = last_s is None or now_s - last_s > QUIET_S
-        if is_awake_again and not self.controllers and self._exchange is None and not self._to_discover:
-            self._discover_s = now_s
-            self._probe_s = PROBE_FIRST_S
+        if not is_awake_again or self.controllers or self._exchange is not None or self._to_discover:
+            return False
+        self._discover_s = now_s
+        self._probe_s = PROBE_FIRST_S
+        return True
 
     def not_sent(self, now_s: float) -> None:
         """The bus did not take the request: the controller is off the bus, or there is nobody to acknowledge."""

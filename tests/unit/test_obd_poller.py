@@ -1,15 +1,21 @@
 """What is asked, when, and when not: with controllers that are simulated on a clock that is stepped."""
 
+import asyncio
+import time
 from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.frame import Frame
+from edge.protocols import obd_poller
 from edge.protocols.obd_frames import Controller, controller_of
+from edge.protocols.obd_poll import PollLoop
 from edge.protocols.obd_poller import (
     ANSWER_WITHIN_S,
     MOST_IN_VAIN,
@@ -151,6 +157,31 @@ def test_vehicle_that_is_silent_is_asked_ever_more_seldom_and_found_when_it_wake
     before = len(stand.asked)
     stand.run(3)
     assert "010d" in [payload for _, payload in stand.asked[before:]], "traffic brings the probe at once"
+
+
+async def test_traffic_wakes_the_loop_that_waits_for_the_next_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(obd_poller, "PROBE_FIRST_S", 3600.0)
+    poller, sent = ObdPoller(plan(widths=("11bit",))), asyncio.Event()
+
+    class Bus:
+        name = "can0"
+
+        async def send(self, frame: Frame) -> None:
+            sent.set()
+
+    loop = PollLoop(poller, cast(Any, Bus()), cast(Any, Mock()))
+    running = asyncio.create_task(loop.run(lambda: 0))
+    try:
+        async with asyncio.timeout(30):
+            await sent.wait()
+            while poller.wait_s(time.monotonic()) < 60:  # noqa: ASYNC110  # until nobody has answered
+                await asyncio.sleep(0.01)
+            sent.clear()
+            loop.take([Frame(None, "can0", 0x100, False, bytes(8))])
+            await sent.wait()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 def test_ignition_that_goes_off_ends_the_asking() -> None:
