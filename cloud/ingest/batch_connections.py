@@ -21,6 +21,8 @@ PATIENCE_S: Final = 60.0
 """For the rest of a request. What is not there by then is aiohttp's, as is what comes too slowly."""
 IDLE_S: Final = 75.0
 LAST_ANSWERS_S: Final = 5.0
+MOST_BYTES: Final = 1_500_000
+"""Of a body, which is here before anybody is asked who sent it; agents send less. Of more aiohttp's side asks first."""
 _LOOK_EVERY_S: Final = 5.0
 _AHEAD_BYTES: Final = 262_144
 
@@ -35,7 +37,7 @@ class BatchConnections:
 
     def __init__(self, answer: Answering, *, body_bytes: int) -> None:
         self.answer = answer
-        self.body_bytes = body_bytes
+        self.body_bytes = min(body_bytes, MOST_BYTES)
         self.open: set[_Connection] = set()
         self.closing = False
 

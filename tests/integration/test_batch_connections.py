@@ -12,7 +12,7 @@ import zstandard
 from cloud.bus import Bus
 from cloud.bus_entries import unpack
 from cloud.ingest import batch_connections
-from cloud.ingest.batch_connections import Answer, BatchConnections
+from cloud.ingest.batch_connections import MOST_BYTES, Answer, BatchConnections
 from cloud.ingest.http_head import Head
 from tests.running import PATIENCE_S, add_vehicle, make_batch, running_ingest, settings
 from wire.codec import encode_batch
@@ -155,6 +155,13 @@ async def test_body_that_is_too_large_is_handed_over_before_it_is_there() -> Non
     stand = Stand()
     async with connected(stand, body_bytes=10) as (reader, writer):
         writer.write(b"POST /v1/batches HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n")
+        assert await reader.readexactly(6) == b"theirs"
+
+
+async def test_large_body_of_nobody_known_yet_is_not_waited_for() -> None:
+    stand = Stand()
+    async with connected(stand, body_bytes=10**8) as (reader, writer):
+        writer.write(b"POST /v1/batches HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (MOST_BYTES + 1))
         assert await reader.readexactly(6) == b"theirs"
 
 
