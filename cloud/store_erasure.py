@@ -162,27 +162,33 @@ async def _clear_letters(connection: Connection, order: _Order) -> None:
 
 
 async def _clear_asides(connection: Connection, order: _Order) -> None:
-    """What arrived within the span goes as well: its times are wrong, and it may have been recorded then."""
+    """What arrived within the span goes as well: its times are wrong, and it may have been recorded then.
+
+    What cannot be read goes by its arrival alone.
+    """
     after = 0
     while entries := await connection.fetch(_SQL["asides"], order.vehicle_id, after):
         after = entries[-1]["id"]
         for entry in entries:
-            batch = decode_batch(entry["payload"])
-            facts = facts_of(batch)
+            batch = _read(entry["payload"])
             arrived = order.low <= entry["at"] < order.high
-            left = None if arrived else without_spans(facts, [order.span_ms])
+            if batch is None and not arrived:
+                continue
+            left = None if arrived or batch is None else without_spans(facts_of(batch), [order.span_ms])
             async with connection.transaction():
                 if entry["stream"] is not None:
                     await connection.fetch(_SQL["lock_ledger"], order.vehicle_id, entry["stream"])
                 await _clear_aside(connection, order, entry, batch, left)
 
 
-async def _clear_aside(connection: Connection, order: _Order, entry: Any, batch: Batch, left: Facts | None) -> None:
+async def _clear_aside(
+    connection: Connection, order: _Order, entry: Any, batch: Batch | None, left: Facts | None
+) -> None:
     """`left` is what stays of it."""
     erased = entry["rows"] - (_rows(left) if left else 0)
     if not erased:
         return
-    if left is None or not left.span_ms:
+    if batch is None or left is None or not left.span_ms:
         changed = await connection.fetchval(_SQL["remove_aside"], entry["id"])
     else:
         changed = await connection.fetchval(

@@ -258,6 +258,20 @@ async def test_what_is_set_aside_goes_by_its_times_or_by_its_arrival(
     assert row["erased"] == 4 + 10
 
 
+async def test_what_is_set_aside_and_cannot_be_read_goes_by_its_arrival(
+    database_url: str, store: Store, pool: Pool
+) -> None:
+    """It holds up no erasure, and ends no writer."""
+    await store.commit([arrival(rich(0, 5_000))])
+    await fetch(database_url, "UPDATE set_aside SET at = $1, payload = $2", at(T0_MS), b"\xff\x00")
+    await erase(pool, database_url, 5_000, 6_000)
+    assert len(await fetch(database_url, "SELECT FROM set_aside")) == 1
+    await erase(pool, database_url, T0_MS, T0_MS + 1)
+    assert await fetch(database_url, "SELECT FROM set_aside") == []
+    (row,) = await fetch(database_url, "SELECT erased FROM ledger")
+    assert row["erased"] == 5
+
+
 async def test_released_rows_respect_what_was_erased(database_url: str, store: Store, pool: Pool) -> None:
     await store.commit([arrival(rich(0, 5_000, 6_000))])
     await erase(pool, database_url, T0_MS, T0_MS + 1_000)
