@@ -1,5 +1,7 @@
 """The spool: what is stored survives, the bound holds, and what leaves is accounted for."""
 
+import _sqlite3
+import ctypes
 import random
 import shutil
 import sqlite3
@@ -13,7 +15,7 @@ import pytest
 from edge.batcher import Draft, DraftColumn
 from edge.delivery import Outcome
 from edge.disk.spool_contents import MOST_QUARANTINED
-from edge.disk.spool_file import WAL_BYTES
+from edge.disk.spool_file import CACHE_BYTES, WAL_BYTES
 from edge.disk.spool_room import LEAST_BYTES
 from edge.errors import SpoolError
 from edge.spool import Spool
@@ -379,3 +381,21 @@ def test_usage_is_written_with_what_is_written_next_or_at_the_end(open_spool: Op
     assert again.usage == "2"
     again.write_down(outcome(done={"unknown": seqs(1)}), None)
     assert again.usage == "2"
+
+
+def test_memory_does_not_grow_with_what_is_on_the_disk(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    spool.put([draft(1000)])
+    before = sqlite_memory_bytes()
+    for start in range(0, 200, 20):
+        stored = spool.put([draft(1000, start=number) for number in range(start, start + 20)])
+        assert len(spool.load([(stored.stream, seq) for seq in stored.seqs], max_bytes=MB).batches) == 20
+    assert spool.used_bytes > 4 * CACHE_BYTES
+    assert sqlite_memory_bytes() - before < 2 * CACHE_BYTES
+
+
+def sqlite_memory_bytes() -> int:
+    """What SQLite has allocated in this process."""
+    used = ctypes.CDLL(_sqlite3.__file__).sqlite3_memory_used
+    used.restype = ctypes.c_int64
+    return int(used())
