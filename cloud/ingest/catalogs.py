@@ -1,7 +1,7 @@
 """Signal catalogs: which the cloud has, and taking in those it lacks."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import asyncpg
@@ -18,12 +18,13 @@ from wire.codec import CodecError, describe, parse_json
 ASK_AGAIN_S: Final = 1.0
 """Another ingest process may have taken a catalog in meanwhile."""
 REMEMBERED: Final = 10_000
+"""Catalogs of which it is known, of either kind, whether they are there; then all are asked for anew."""
 
 _SQL = load("ingest")
 
 
 class Catalogs:
-    """Remembers what is there; catalogs are never deleted."""
+    """Remembers what is there, up to a bound; catalogs are never deleted."""
 
     def __init__(self, pool: Pool, *, now_s: Callable[[], float]) -> None:
         self._pool = pool
@@ -45,7 +46,9 @@ class Catalogs:
                     rows = await connection.fetch(_SQL["known_catalogs"], fleet_id, asked)
             except (*UNAVAILABLE, asyncpg.PostgresError):
                 return ()
-            self._known.update((fleet_id, row["hash"]) for row in rows)
+            found = {row["hash"] for row in rows}
+            self._remember(fleet_id, found)
+            unknown -= found
         return tuple(sorted(hash for hash in unknown if (fleet_id, hash) not in self._known))
 
     def forget(self) -> None:
@@ -71,7 +74,13 @@ class Catalogs:
             if is_about_the_data(error):
                 raise Problem(422, f"the catalog cannot be stored: {error}") from error
             raise try_again("the database cannot take the catalog now") from error
-        self._known.add((fleet_id, hash))
+        self._remember(fleet_id, [hash])
+
+    def _remember(self, fleet_id: int, hashes: Collection[str]) -> None:
+        if len(self._known) + len(hashes) > REMEMBERED:
+            self._known.clear()
+            self._asked_s.clear()
+        self._known.update((fleet_id, hash) for hash in hashes)
 
 
 def read_catalog(hash: str, body: bytes) -> Catalog:
