@@ -272,7 +272,8 @@ class Delivery:
 
     def evicted(self, stream: str, seqs: RangeSet) -> RangeSet:
         """`seqs` left the disk to make room. What of it was not settled is lost now, and is returned."""
-        state = self._streams[stream]
+        if (state := self._streams.get(stream)) is None:  # it was settled to the end, and forgotten
+            return EMPTY
         state.held = state.held - seqs
         state.urgent = state.urgent - seqs
         state.evicted = state.evicted | seqs

@@ -182,11 +182,14 @@ class Outbox:
         for seq in stored.seqs:
             urgent, withheld = seq in stored.urgent, seq in stored.withheld
             self._delivery.stored(stored.stream, seq, urgent=urgent, withheld=withheld)
-        for stream, seqs in stored.evicted.items():
-            self.counts.evicted += len(seqs)
-            self._count_loss(CAUSE_EVICTED, len(self._delivery.evicted(stream, seqs)))
+        self._evicted(stored.evicted)
         self.arrived.set()
         self._note_settled()
+
+    def _evicted(self, evicted: Mapping[str, RangeSet]) -> None:
+        for stream, seqs in evicted.items():
+            self.counts.evicted += len(seqs)
+            self._count_loss(CAUSE_EVICTED, len(self._delivery.evicted(stream, seqs)))
 
     def _released(self, released: Mapping[str, RangeSet]) -> None:
         for stream, seqs in released.items():
@@ -217,20 +220,23 @@ class Outbox:
         """Work on the disk, which nobody else does now; if it turns out to be damaged, on what can be saved of it."""
         repair = self._spool.repair
 
-        def attempt() -> T:
+        def attempt() -> tuple[T, Mapping[str, RangeSet]]:
             try:
-                return work(*args, **kwargs)
+                result = work(*args, **kwargs)
             except SpoolDamagedError:
                 self._spool.heal(time.time_ns() // 1_000_000)
-                return work(*args, **kwargs)
+                result = work(*args, **kwargs)
+            return result, self._spool.take_evicted()
 
-        def take_over(result: T) -> None:
+        def take_over(done: tuple[T, Mapping[str, RangeSet]]) -> None:
+            result, evicted = done
             if self._spool.repair is not repair:
                 self._repair = self._spool.repair
                 self._delivery = _delivery_of(self._spool)
             note(result)
+            self._evicted(evicted)
 
-        return await _to_the_end(take_over, attempt)
+        return (await _to_the_end(take_over, attempt))[0]
 
 
 def _delivery_of(spool: Spool) -> Delivery:

@@ -212,6 +212,10 @@ class Spool:
             self._skip(RangeSet.of(seqs))
         return Stored(self.stream, seqs, self._room.take_evicted(), urgent, withheld)
 
+    def take_evicted(self) -> Mapping[str, RangeSet]:
+        """What had to leave the disk for anything but a `put`, which tells its own; by stream, each told once."""
+        return self._room.take_evicted()
+
     def relabel(self, boot_id: str, known: KnownTime) -> Mapping[str, RangeSet]:
         """Give some of what waits of that boot its true times. It is frozen on return, and is returned by stream.
 

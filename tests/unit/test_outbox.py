@@ -1,16 +1,21 @@
 """The outbox: what it believes and what is on the disk agree, whatever comes between."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+import zstandard
+
 from edge.batcher import Draft, DraftColumn
 from edge.disk.spool_file import SpoolDamagedError
 from edge.outbox import Outbox
 from edge.spool import Spool, Stored
-from wire.envelope import Rejected, Reply
+from tests.fake_cloud import FakeCloud
+from wire.envelope import Rejected, Reply, parse_request
+from wire.ranges import RangeSet
 
 NOW_MS = 1_700_000_000_000
 DRAFT = Draft(columns={"M.A": DraftColumn([NOW_MS], [1.0])})
@@ -83,3 +88,20 @@ async def test_spool_that_turns_out_to_be_damaged_is_healed_while_the_agent_runs
         assert set(shipment.plan.batches) == expected
         await outbox.replied(shipment.plan, Reply(rejected=(Rejected(index=0, problem="not a batch"),)), 1)
         assert outbox.unsettled == 50
+
+
+async def test_what_writing_a_reply_down_evicts_is_declared_lost_though_nothing_more_is_stored() -> None:
+    cloud = FakeCloud()
+    with closing(Spool.open(":memory:", vehicle="v1", max_bytes=30_000, now_ms=NOW_MS)) as spool:
+        outbox = Outbox(spool)
+        await outbox.put([DRAFT] * 3)
+        for now_s in (0, 1):
+            assert not outbox.owes_nothing
+            shipment = await outbox.prepare(now_s, most_batches=1, most_bytes=10**6)
+            request = parse_request(json.loads(zstandard.ZstdDecompressor().decompress(shipment.body)))
+            await outbox.replied(shipment.plan, Reply.model_validate(cloud.reply(request)), now_s)
+        assert outbox.owes_nothing
+        assert outbox.unsettled == 0
+        assert (outbox.counts.evicted, outbox.counts.lost_by_cause) == (3, {"evicted": 2})
+        assert {seq for _, seq in cloud.batches} == {2}, "of what cannot go at once, the newest goes first"
+        assert cloud.lost[spool.stream] == RangeSet.of([0, 1])
