@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import cantools
+from cantools.database import load_file
 from cantools.database.can import Database
 from cantools.database.errors import UnsupportedDatabaseFormatError
 
@@ -41,7 +41,7 @@ def load_database(path: Path, *, strict: bool = True) -> Database:
 
 def _load(path: Path, *, strict: bool) -> Database:
     try:
-        database = cantools.database.load_file(path, _FORMATS.get(path.suffix.lower(), "dbc"), strict=strict)
+        database = load_file(path, _FORMATS.get(path.suffix.lower(), "dbc"), strict=strict)
     except OSError as error:
         raise DbcError(path, f"cannot be read: {error.strerror}.") from error
     if not isinstance(database, Database):

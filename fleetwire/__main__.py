@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import click
+
+from edge.lean_imports import defer_cantools, without_asammdf
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("fleetwire.up:up", "Run the whole system on this machine."),
@@ -26,23 +27,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-@contextmanager
-def without_asammdf() -> Iterator[None]:
-    """python-can imports asammdf wherever there is one, and with it pandas: half a second and 60 MB for every command.
-
-    It would read MF4 with it, which edge.recordings.mf4 does here, and imports it then.
-    """
-    name = "asammdf"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-
-
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -53,6 +37,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
+        defer_cantools()
         with without_asammdf():
             command: click.Command = getattr(importlib.import_module(module), attribute)
         return command

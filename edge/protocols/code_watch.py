@@ -5,14 +5,15 @@ what differs from the time before makes an event. At the start nothing is known,
 """
 
 from collections.abc import Hashable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import JsonValue
+if TYPE_CHECKING:  # pydantic takes long to import, and this is all that decoding would need of it
+    from pydantic import JsonValue
 
 DTC_SET: Final = "dtc_set"
 DTC_CLEARED: Final = "dtc_cleared"
 
-EventData = dict[str, JsonValue]
+EventData = dict[str, "JsonValue"]
 DeviceEvent = tuple[str, EventData]
 
 

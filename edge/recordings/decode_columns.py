@@ -64,11 +64,9 @@ class Lookup(Generic[T]):
             if len(self._memo) > _MOST_REMEMBERED:
                 self._memo.clear()
             return list(map(self._memo.__getitem__, bits.tolist()))
-        is_here = np.zeros_like(self._is_known)
-        is_here[bits] = True
-        for number in np.flatnonzero(is_here & ~self._is_known).tolist():
+        for number in set(bits[~self._is_known[bits]].tolist()):
             self._table[number] = self._make(number)
-        self._is_known |= is_here
+            self._is_known[number] = True
         found: list[T] = self._table[bits].tolist()
         return found
 

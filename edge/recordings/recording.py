@@ -6,15 +6,13 @@ played as far as it is good; `counts` says what was not.
 """
 
 import re
-import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import can
-
 from edge.frame import Frame
+from edge.lean_imports import python_can
 from edge.recordings.candump import read_candump
 from edge.recordings.gvret import read_gvret
 from edge.recordings.log_file import UNREADABLE_BYTES, RecordingCounts, RecordingError, checked_time, open_binary
@@ -30,17 +28,6 @@ _CANDUMP = re.compile(
 _GVRET = re.compile(rb"\s*Time ?Stamp,ID,Extended,", re.I)
 _PYTHON_CAN_FORMATS = frozenset({".asc", ".blf", ".csv", ".db", ".trc"})
 _BEGINNING = 1 << 16
-# What the libraries raise at the end of a file that was cut, or at bytes that are none of their format.
-_UNREADABLE = (
-    *UNREADABLE_BYTES,
-    can.CanError,
-    can.io.blf.BLFParseError,
-    ArithmeticError,
-    LookupError,
-    ValueError,
-    sqlite3.Error,
-    struct.error,
-)
 
 
 class Recording:
@@ -132,11 +119,23 @@ def until_cut(path: Path, items: Iterable[Item], counts: RecordingCounts) -> Ite
     before = counts.frames
     try:
         yield from items
-    except _UNREADABLE as error:
+    except Exception as error:
+        if not isinstance(error, _unreadable()):
+            raise
         counts.cut.append(f"{path.name}: cannot be read on after {counts.frames - before:,} frames: {error}")
 
 
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What the libraries raise at the end of a file that was cut, or at bytes that are none of their format."""
+    import sqlite3
+
+    can = python_can()
+    own = (ArithmeticError, LookupError, ValueError, struct.error)
+    return (*UNREADABLE_BYTES, *own, can.CanError, can.io.blf.BLFParseError, sqlite3.Error)
+
+
 def _read_with_python_can(path: Path, counts: RecordingCounts) -> Iterator[Frame]:
+    can = python_can()
     with can.LogReader(path) as reader:
         missing = reader.file_size - path.stat().st_size if isinstance(reader, can.BLFReader) else 0
         if missing > 0 and path.suffix.lower() != ".gz":  # python-can would stop there without a word

@@ -16,7 +16,7 @@ from edge.recordings.frame_columns import NO_TIME, FrameColumns, columns_of, in_
 from edge.recordings.log_file import RecordingCounts
 from edge.recordings.recording import Recording, until_cut
 
-_BLOCK_BYTES: Final = 1 << 22  # some hundred thousand frames
+_BLOCK_BYTES: Final = 1 << 20  # some ten thousand frames: what they need stays in memory that is used again
 
 
 def read_columns(recording: Recording) -> Iterator[FrameColumns]:
