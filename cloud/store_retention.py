@@ -9,7 +9,7 @@ where all fleets agree, for the case that no writer runs.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -17,6 +17,7 @@ import structlog
 
 from cloud.database import UNHURRIED_S, Connection, Executor
 from cloud.errors import AccountError
+from cloud.plausible import EARLIEST_MS
 from cloud.queries import load
 from cloud.store_columns import unpack_without_end
 
@@ -27,6 +28,7 @@ VEHICLES_AT_ONCE: Final = 50
 LOCK_WITHIN: Final = "2s"
 
 _SQL = load("retention")
+_UNPLACED: Final = datetime.fromtimestamp(EARLIEST_MS / 1000, UTC)
 _POLICY_SLACK: Final = timedelta(days=8)
 """Longer than any chunk: a policy never takes what was not counted before."""
 log = structlog.get_logger()
@@ -116,11 +118,16 @@ async def enforce(connection: Connection, now: datetime, *, community: bool) -> 
         for table in tables:
             if newest is not None:
                 rows = await connection.fetch(_SQL["chunks"], table.name, newest)
-                for act in plan(table, [Chunk(**row) for row in rows], cuts):
+                for act in plan(table, [Chunk(**row) for row in rows if not _is_of_unplaced_keys(table, row)], cuts):
                     await _act(connection, table, act)
-            if community:
+            if community and table.column is not None:
                 await _keep_policy(connection, table, now, cuts)
     await connection.execute(_SQL["drop_journal"], now - JOURNAL_KEPT)
+
+
+def _is_of_unplaced_keys(table: Table, chunk: asyncpg.Record) -> bool:
+    """Keys of events whose time cannot be lie at one place of their own, however young they are."""
+    return table.column is None and chunk["low"] <= _UNPLACED < chunk["high"]
 
 
 async def compact_dirty(connection: Connection) -> None:

@@ -138,6 +138,21 @@ async def insist(act: Callable[[], Awaitable[object]]) -> None:
 
 
 @pytest.mark.services
+async def test_event_whose_time_cannot_be_is_still_known_when_it_comes_again(database_url: str, pool: Pool) -> None:
+    """Its key lies in 2010, and is not as old as that."""
+    await keep(pool, "default", events=30)
+    await keep(pool, "vans", events=30)
+    t_ms = 1_000
+    event = facts_of(batch("a", 0, 0).model_copy(update={"t0": t_ms, "fixes": None, "events": [], "frames": []}))
+    received_ms = int(NOW.timestamp() * 1000)
+    assert (await Store(pool).add_events("a", [(b"key", event)], received_ms=received_ms)).aside == 1
+    await run_round(pool)
+    again = await Store(pool).add_events("a", [(b"key", event)], received_ms=received_ms)
+    assert (again.aside, again.repeated) == (0, 1)
+    assert len(await fetch(database_url, "SELECT FROM set_aside")) == 1
+
+
+@pytest.mark.services
 async def test_fleets_that_share_chunks_keep_what_they_wish(database_url: str, pool: Pool) -> None:
     store, all_ages = Store(pool), (0.5, 9.9, 10.1, 11.9, 29.9, 30.1, 45.0, 60.0)
     for vehicle in ("a", "b"):
