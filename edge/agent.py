@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
@@ -97,7 +96,7 @@ async def run_agent(
             campaign_file(config.spool.path), lambda: known_names(plan), can_capture=plan.pipeline.ring is not None
         )
         follower = CampaignFollower(campaigns, ways, lambda standing: go_by(plan, standing, now_ms=watch.now_ms()))
-        uplink = Uplink(outbox, ways, token=lambda: read_token(config), follow=follower.follow)
+        uplink = Uplink(outbox, ways, token=lambda: read_token(config), follow=follower.follow, ways=len(ways.ways))
         budgets = _keep_budgets(config, ways, spool)
         timekeeper = _keep_time(config, clock, spool)
         status = StatusGatherer(plan, outbox, uplink, timekeeper, campaigns, ways=ways, budgets=budgets)
@@ -107,7 +106,13 @@ async def run_agent(
         )
         watch = ClockWatch(clock, timekeeper, plan.pipeline, outbox, uplink.counts)
         thrift = BudgetWatch(
-            budgets, ways, pipeline=plan.pipeline, uplink=uplink, outbox=outbox, steady_ms=watch.now_ms
+            budgets,
+            ways,
+            pipeline=plan.pipeline,
+            uplink=uplink,
+            outbox=outbox,
+            steady_ms=watch.now_ms,
+            true_ms=watch.true_ms,
         )
         agent = Agent(plan, outbox, uplink, status, clock=watch, campaigns=follower, budgets=thrift)
         agent.note_start(spool)
@@ -213,7 +218,7 @@ class Agent:
             if exit_when_settled:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
             await _cancel([uplink, status, clock, watchdog, trial, budgets])
-            self._budgets.look(datetime.now(UTC), is_last=True)
+            self._budgets.look(is_last=True)
         await self._campaigns.confirm()
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):
@@ -311,6 +316,7 @@ class Agent:
                 stored=self._outbox.counts.stored,
                 requests=counts.requests,
                 is_waiting=counts.problem is not None,
+                patience_s=counts.patience_s,
             ):
                 manager.tell("WATCHDOG=1")
             else:

@@ -47,6 +47,7 @@ class UplinkCounts:
     last_reply_ms: int | None = None  # Unix ms
     last_settled_ms: int | None = None
     problem: str | None = None  # why the cloud takes nothing now; None while it does
+    patience_s: float = 0.0  # how long the present request may take, all ways together
 
 
 class Uplink:
@@ -61,11 +62,12 @@ class Uplink:
         timings: Timings = DEFAULT_TIMINGS,
         dice: Random | None = None,
         follow: Callable[[str], Awaitable[None]] | None = None,
+        ways: int = 1,
     ) -> None:
         """`token` is what the transport uses, to see when a refused one was replaced; it may raise UplinkError.
 
-        `follow` is told the etag of the campaign that the cloud means, with each reply that has one. The time is the
-        event loop's.
+        `follow` is told the etag of the campaign that the cloud means, with each reply that has one. So many `ways` may
+        be tried for a request, one after the other. The time is the event loop's.
         """
         self.counts = UplinkCounts()
         self.thrift = Thrift()
@@ -74,6 +76,7 @@ class Uplink:
         self._transport = transport
         self._token = token
         self._follow = follow
+        self._ways = ways
         self._pacing = Pacing(timings, dice or Random())
         self._size = RequestSize()
         self._refused_token: str | None = None
@@ -149,7 +152,9 @@ class Uplink:
         self.counts.requests += 1
         self.counts.batches += len(shipment.plan.batches)
         self.counts.bytes += len(shipment.body)
-        return await self._transport.send(shipment.body, timeout_s=self._size.timeout_s(len(shipment.body)))
+        timeout_s = self._size.timeout_s(len(shipment.body))
+        self.counts.patience_s = timeout_s * self._ways
+        return await self._transport.send(shipment.body, timeout_s=timeout_s)
 
     @staticmethod
     def _now_s() -> float:

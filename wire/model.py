@@ -26,9 +26,6 @@ EXTENDED_ID = 0x80000000
 LATITUDE_LIMIT = 90.0
 LONGITUDE_LIMIT = 180.0
 
-_TIMES_IN_DATA = {"capture": ("from", "to")}
-"""Events whose data name moments of the vehicle's time, as its samples have it."""
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,11 +76,7 @@ class Event(_Frozen):
 
     def moved(self, shift_ms: int) -> Event:
         """The same at another time, once it is known by how much the clock was wrong."""
-        if not shift_ms:
-            return self
-        names = _TIMES_IN_DATA.get(self.kind, ())
-        moved = {name: value + shift_ms for name in names if isinstance(value := self.data.get(name), int)}
-        return self.model_copy(update={"t": self.t + shift_ms, "data": {**self.data, **moved}})
+        return self.model_copy(update={"t": self.t + shift_ms}) if shift_ms else self
 
 
 def _is_identifier(number: int) -> int:

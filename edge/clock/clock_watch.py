@@ -66,7 +66,8 @@ class ClockWatch:
                 await outbox.keep_clock(keeper.boot_id, known)
                 self._kept = known
             if outbox.withheld:
-                log.info("relabelled", batches=await outbox.relabel(keeper.boot_id, known), source=known.source)
+                if batches := await outbox.relabel(keeper.boot_id, known):
+                    log.info("relabelled", batches=batches, source=known.source)
                 await outbox.stop_waiting(but_of_boot=keeper.boot_id)  # where the disk was full at the start
         elif not keeper.label.waits and outbox.withheld:
             log.warning("sent_untrusted", batches=await outbox.stop_waiting())
@@ -98,6 +99,11 @@ class ClockWatch:
     def now_ms(self) -> int:
         """Steady time."""
         return self.look() // 1_000_000
+
+    def true_ms(self) -> int | None:
+        """Unix time; None while it is not known."""
+        now_ms = self.now_ms()
+        return None if self._keeper.known is None else now_ms + self._keeper.label.shift_ms
 
     def _take(self, events: Sequence[ClockEvent]) -> None:
         self._pipeline.set_clock(self._keeper.label)

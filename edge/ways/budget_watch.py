@@ -35,32 +35,37 @@ class BudgetWatch:
         uplink: Uplink,
         outbox: Outbox,
         steady_ms: Callable[[], int],
+        true_ms: Callable[[], int | None],
         proc: Path = Path("/proc"),
     ) -> None:
-        """`steady_ms` is the time with which events are stamped."""
+        """`steady_ms` is the time with which events are stamped, `true_ms` Unix time as far as it is known."""
         self.budgets = budgets
         self._ways = ways
         self._pipeline = pipeline
         self._uplink = uplink
         self._outbox = outbox
         self._steady_ms = steady_ms
+        self._true_ms = true_ms
         self._proc = proc
         self._kept = datetime.now(UTC)
 
     async def run(self) -> None:
         """For ever."""
         while True:
-            self.look(datetime.now(UTC))
+            self.look()
             await asyncio.sleep(LOOK_S)
 
-    def look(self, now: datetime, *, is_last: bool = False) -> None:
-        """What holds from `now` on. The use is kept with the last look, and now and then before."""
+    def look(self, *, is_last: bool = False) -> None:
+        """What holds from now on. The use is kept with the last look, and now and then before."""
+        true_ms = self._true_ms()
+        now = datetime.now(UTC) if true_ms is None else datetime.fromtimestamp(true_ms / 1000, UTC)
         before, usage = self.budgets.thrift, self.budgets.usage
         thrift = self.budgets.look(
             now,
             way=self._ways.ways[self._ways.present].name,
             sent=self._ways.take_used(),
             written_bytes=written_bytes(self._proc),
+            is_known=true_ms is not None,
         )
         if self.budgets.usage != usage and (is_last or now - self._kept >= KEEP_EVERY or now < self._kept):
             self._kept = now

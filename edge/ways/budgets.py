@@ -24,14 +24,24 @@ class Budgets:
         self._levels: dict[str, int] = {}
         self._written_before = 0
 
-    def look(self, now: datetime, *, way: str, sent: Mapping[str, int], written_bytes: int | None) -> Thrift:
+    def look(
+        self,
+        now: datetime,
+        *,
+        way: str,
+        sent: Mapping[str, int],
+        written_bytes: int | None,
+        is_known: bool = True,
+    ) -> Thrift:
         """What holds from now on: `way` is in use, `sent` was sent since the last look by the way's name.
 
+        Only where the time `is_known` a new month begins.
         `written_bytes` counts from the process's start, None where that is not known.
         """
         written = 0 if written_bytes is None else max(written_bytes - self._written_before, 0)
         self._written_before = written_bytes or self._written_before
-        self.usage = self.usage.at(now, first_day=self._first_day).add(sent=sent, written=written)
+        present = self.usage.at(now, first_day=self._first_day, is_known=is_known)
+        self.usage = present.add(sent=sent, written=written)
         self.thrift = thrift(self._quota_level(now, way), write_age_ms=self._write_age_ms(now))
         return self.thrift
 

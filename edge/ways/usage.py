@@ -1,7 +1,7 @@
 """What was used of a month's data and of a day's writes; kept in the spool, so that a restart forgets nothing. Pure.
 
-A new month, or day, begins when the clock says so, and only forwards: a vehicle that wakes in 1970 goes on counting in
-the month that it was in.
+A new month, or day, begins when the true time is known to say so: a vehicle that wakes in 1970, or jumps to 2060, goes
+on counting in the month that it was in. One that a wrong clock began is the present one under a wrong name.
 """
 
 import json
@@ -40,17 +40,23 @@ class Usage:
         value = {"month": self.month, "sent": dict(self.sent_bytes), "day": self.day, "written": self.written_bytes}
         return json.dumps(value, separators=(",", ":"))
 
-    def at(self, now: datetime, *, first_day: int = 1) -> Self:
-        """As it counts now: nothing yet in a new month, which begins on `first_day`, or on a new day."""
-        if now < EARLIEST:
+    def at(self, now: datetime, *, first_day: int = 1, is_known: bool = True) -> Self:
+        """As it counts now: nothing yet in a new month, which begins on `first_day`, or on a new day.
+
+        `is_known` says whether `now` is more than what some clock says.
+        """
+        if now < EARLIEST or not is_known:
             return self
-        usage = self
         month, day = month_start(now, first_day).date().isoformat(), now.date().isoformat()
-        if month > usage.month:
-            usage = replace(usage, month=month, sent_bytes={})
-        if day > usage.day:
-            usage = replace(usage, day=day, written_bytes=0)
-        return usage
+        is_new_month = self.month != "" and month > self.month
+        is_new_day = self.day != "" and day > self.day
+        return replace(
+            self,
+            month=month,
+            sent_bytes={} if is_new_month else self.sent_bytes,
+            day=day,
+            written_bytes=0 if is_new_day else self.written_bytes,
+        )
 
     def add(self, *, sent: Mapping[str, int] | None = None, written: int = 0) -> Self:
         """More was used."""

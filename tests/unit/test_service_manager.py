@@ -62,3 +62,12 @@ def test_uplink_that_hangs_is_no_progress_and_one_that_waits_is() -> None:
     times = (0.0, SILENCE_S, SILENCE_S + 1)
     assert [look(hanging, now_s, is_waiting=False) for now_s in times] == [True, True, False]
     assert [look(waiting, now_s) for now_s in times] == [True, True, True]
+
+
+def test_uplink_on_a_slow_link_is_given_its_time() -> None:
+    progress = Progress(patience_s=60)
+    times = (0.0, SILENCE_S + 900, SILENCE_S + 901)
+    looks = [
+        progress.is_made(now_s, waiting=0, stored=0, requests=1, is_waiting=False, patience_s=900) for now_s in times
+    ]
+    assert looks == [True, True, False]

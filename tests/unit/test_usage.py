@@ -50,4 +50,16 @@ def test_use_counts_until_the_month_ends(now: datetime, later_s: float, first_da
 @given(wrong=st.datetimes(datetime(1970, 1, 1), datetime(2026, 5, 31), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_clock_that_is_behind_begins_no_month(wrong: datetime) -> None:
     usage = Usage().at(datetime(2026, 6, 15, tzinfo=UTC)).add(sent={"lte": 5}, written=7)
-    assert usage.at(wrong) == usage
+    assert usage.at(wrong, is_known=False) == usage
+
+
+def test_month_that_a_clock_ahead_began_is_the_present_one() -> None:
+    ahead = Usage(month="2060-01-01", sent_bytes={"lte": 5}, day="2060-01-09", written_bytes=7)
+    june = ahead.at(datetime(2026, 6, 15, tzinfo=UTC))
+    assert (june.month, june.sent_bytes, june.day, june.written_bytes) == ("2026-06-01", {"lte": 5}, "2026-06-15", 7)
+    assert june.at(datetime(2026, 7, 1, tzinfo=UTC)).sent_bytes == {}
+
+
+def test_use_before_the_time_is_known_counts() -> None:
+    usage = Usage().add(sent={"lte": 5}, written=7)
+    assert usage.at(datetime(2026, 6, 15, tzinfo=UTC)).sent_bytes == {"lte": 5}
