@@ -7,13 +7,14 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from cloud.ingest.batch_connections import Answer
-from cloud.ingest.body import Body, content_encoding, read_body, unpack
+from cloud.ingest.body import Body, content_encoding, read_body, unpack_aside
 from cloud.ingest.devices import Devices
 from cloud.ingest.enrolment import MOST_BYTES, Enrolment
 from cloud.ingest.http_head import BATCHES, Head
 from cloud.ingest.metrics import IngestMetrics
-from cloud.ingest.requests import aside, read_json
+from cloud.ingest.requests import in_thread
 from cloud.ingest.service import Ingest
+from cloud.ingest.thorough import read_json
 from cloud.ingest.turns import Turns
 from cloud.problem import Problem, problem_body, problem_fields, problem_response
 from wire.campaign import campaign_etag
@@ -65,7 +66,7 @@ class IngestApi:
             device = await self._devices.identify(head.authorization)
             with self._turns.of(device.vehicle):
                 coding = content_encoding((head.encoding,) if head.encoding else ())
-                unpacked = unpack(body, coding, plain_limit=self._plain_bytes)
+                unpacked = await unpack_aside(body, coding, plain_limit=self._plain_bytes)
                 answer = 200, _JSON, await self._ingest.take_batches(device, unpacked)
         except Problem as problem:
             answer = problem.status, problem_fields(problem), problem_body(problem)
@@ -98,7 +99,7 @@ class IngestApi:
     async def _post_events(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
         with self._turns.of(device.vehicle):
-            value = await aside(read_json, (await self._body(request)).plain)
+            value = await in_thread(read_json, (await self._body(request)).plain)
             return web.json_response(await self._ingest.take_events(device, value))
 
     async def _post_enroll(self, request: web.Request) -> web.Response:

@@ -2,9 +2,10 @@
 
 import asyncio
 import io
+import threading
 import zlib
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import zstandard
@@ -14,9 +15,21 @@ from cloud.problem import Problem
 
 READ_S: Final = 60.0
 ENCODINGS: Final = "zstd, gzip, identity"
+AT_ONCE_BYTES: Final = 1_200_000
+"""More than agents send, and unpacked in some ms."""
 _CHUNK: Final = 65_536
 _WINDOW_BYTES: Final = 2**26
 _ONE_FRAME_BYTES: Final = 1_000_000
+
+
+class _OfThread(threading.local):
+    """A decompressor is for one thread at a time."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+
+
+_OF_THREAD: Final = _OfThread()
 
 
 class Body(NamedTuple):
@@ -37,7 +50,7 @@ async def read_body(request: web.Request, *, limit: int, plain_limit: int) -> Bo
             raise _too_large(limit, "as sent")
     else:
         body = await _receive(request, limit)
-    return unpack(body, encoding, plain_limit=plain_limit)
+    return await unpack_aside(body, encoding, plain_limit=plain_limit)
 
 
 async def _receive(request: web.Request, limit: int) -> bytes:
@@ -67,6 +80,15 @@ def content_encoding(values: tuple[str, ...]) -> str:
     return coding
 
 
+async def unpack_aside(body: bytes, coding: str, *, plain_limit: int) -> Body:
+    """As `unpack`, in a thread where that takes a while, so that others are answered meanwhile."""
+    if coding == "zstd" and (whole := _one_frame(body, min(plain_limit, AT_ONCE_BYTES))) is not None:
+        return Body(whole, body)
+    if coding == "identity":
+        return unpack(body, coding, plain_limit=plain_limit)
+    return await asyncio.to_thread(unpack, body, coding, plain_limit=plain_limit)
+
+
 def unpack(body: bytes, coding: str, *, plain_limit: int) -> Body:
     """Raises Problem 400 or 413, the latter before more than the limit was unpacked."""
     try:
@@ -82,23 +104,18 @@ def unpack(body: bytes, coding: str, *, plain_limit: int) -> Body:
 
 def _one_frame(body: bytes, limit: int) -> bytes | None:
     """What is in it; None for more than one frame, or none, or more in it than is taken."""
-    if len(body) < _ONE_FRAME_BYTES and 0 <= zstandard.frame_content_size(body) <= limit:
-        with suppress(zstandard.ZstdError):
-            return _decompressor().decompress(body, allow_extra_data=False)
+    with suppress(zstandard.ZstdError):
+        if len(body) < _ONE_FRAME_BYTES and 0 <= zstandard.frame_content_size(body) <= limit:
+            return _OF_THREAD.decompressor.decompress(body, allow_extra_data=False)
     return None
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    with _decompressor().stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
+    with _OF_THREAD.decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
         plain: bytes = reader.read(limit + 1)
     if len(plain) <= limit and len(plain) < zstandard.frame_content_size(body):
         raise EOFError("it ends too early")
     return plain
-
-
-@cache
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import hdrs
 
 from cloud.accounts import Device
-from cloud.ingest.body import unpack
+from cloud.ingest.body import unpack_aside
 from cloud.ingest.devices import Devices
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.service import Ingest
@@ -66,7 +66,7 @@ class Bridge:
         if len(payload) > self._body_bytes:
             raise Problem(413, f"the message is larger than {self._body_bytes} bytes; send fewer batches at once")
         device = await self._devices.vouched_for(vehicle)
-        unpacked = unpack(payload, _coding(payload), plain_limit=self._plain_bytes)
+        unpacked = await unpack_aside(payload, _coding(payload), plain_limit=self._plain_bytes)
         if what == "batch":
             return await self._ingest.take_batches(device, unpacked)
         if what == "campaign":

@@ -57,7 +57,7 @@ class Catalogs:
 
     async def put(self, fleet_id: int, hash: str, body: bytes) -> None:
         """Raises Problem 400, 422 or 503."""
-        catalog = read_catalog(hash, body)
+        catalog = await asyncio.to_thread(read_catalog, hash, body)
         signals = {signal.name: signal for signal in catalog.signals}.values()
         columns = (
             [signal.name for signal in signals],

@@ -11,8 +11,8 @@ from cloud.ingest.body import read_body
 from cloud.ingest.devices import Devices
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.osmand import Report, of_json, of_parameters, read_report
-from cloud.ingest.requests import read_json
 from cloud.ingest.service import Ingest
+from cloud.ingest.thorough import read_json
 from cloud.ingest.turns import Turns
 from cloud.problem import Problem, problem_response
 

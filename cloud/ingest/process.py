@@ -15,6 +15,7 @@ from cloud.config import CloudConfig
 from cloud.database import make_pool, ping
 from cloud.errors import ConfigError
 from cloud.ingest.app import IngestApi
+from cloud.ingest.aside import reading_aside
 from cloud.ingest.batch_connections import BatchConnections
 from cloud.ingest.bridge import Bridge
 from cloud.ingest.campaigns import Campaigns
@@ -41,11 +42,15 @@ async def run(
     """Serves until `stop`; says its address once it is there. Keeps the MQTT broker's `passwords`. Raises PortTaken."""
     registry = runtime.make_registry()
     metrics = IngestMetrics(registry)
-    async with Bus(config.redis_url) as bus, make_pool(config.database_url, size=POOL_SIZE, name="ingest") as pool:
+    async with (
+        Bus(config.redis_url) as bus,
+        make_pool(config.database_url, size=POOL_SIZE, name="ingest") as pool,
+        reading_aside() as aside,
+    ):
         ledgers = LedgerReader(pool)
         campaigns = Campaigns(pool)
         catalogs = Catalogs(pool, now_s=time.monotonic)
-        ingest = Ingest(bus, ledgers, catalogs, campaigns, Store(pool), metrics, shards=config.shards)
+        ingest = Ingest(bus, ledgers, catalogs, campaigns, Store(pool), metrics, aside, shards=config.shards)
         devices = Devices(pool, now_s=time.monotonic)
         limits = {"body_bytes": config.body_bytes, "plain_bytes": config.plain_bytes}
         api = IngestApi(

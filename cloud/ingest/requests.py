@@ -1,104 +1,44 @@
-"""Reading a request: the quick way where it is plainly good, else by the model, which says what is wrong."""
+"""Reading a request: the quick way where it is plainly good, else the thorough one; large ones out of others' way."""
 
 import asyncio
-import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from pydantic_core import to_json
-
-from cloud.ingest import admission
+from cloud.ingest.aside import Aside
 from cloud.ingest.body import Body
-from cloud.ingest.quick import MOST_BATCHES, MOST_STREAMS, read_quickly
-from cloud.ingest.reading import Reading, Taken
-from cloud.ingest.storable import problem_of
-from cloud.problem import Problem
-from wire.codec import CodecError, parse_json
-from wire.envelope import Rejected, parse_request
+from cloud.ingest.quick import MOST_BYTES, read_quickly
+from cloud.ingest.reading import Reading
+from cloud.ingest.thorough import read_thoroughly
 
-ASIDE_FROM_BYTES: Final = 20_000
+IN_THREAD_FROM_BYTES: Final = 20_000
+QUICK_IN_THREAD_FROM_BYTES: Final = 200_000
+IN_PROCESS_FROM_BYTES: Final = 200_000
+"""What the model makes of that in one call holds the interpreter for some ten ms."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_SHOWN: Final = 100
 
 
-async def read_request(body: Body, vehicle: str) -> Reading:
-    """Raises Problem 400, 403, 413 or 422; then nothing of it is to be taken."""
-    quick = read_quickly(body.plain, vehicle)
+async def read_request(body: Body, vehicle: str, aside: Aside) -> Reading:
+    """Raises Problem 400, 403, 413, 422 or 503; then nothing of it is to be taken."""
+    quick = await _read_quickly(body.plain, vehicle)
     if quick is None:
-        return await aside(read_thoroughly, body.plain, vehicle)
+        if len(body.plain) < IN_PROCESS_FROM_BYTES:
+            return await in_thread(read_thoroughly, body.plain, vehicle)
+        return await aside.read(body.plain, vehicle)
     if body.frame and len(quick.taken) == 1:
         return quick._replace(taken=(quick.taken[0]._replace(alone_in=body.frame),))
     return quick
 
 
-async def aside(work: Callable[Concatenate[bytes, P], T], plain: bytes, *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_thread(work: Callable[Concatenate[bytes, P], T], plain: bytes, *args: P.args, **kwargs: P.kwargs) -> T:
     """`work` on `plain`, in a thread where that takes a while, so that others are answered meanwhile."""
-    if len(plain) < ASIDE_FROM_BYTES:
+    if len(plain) < IN_THREAD_FROM_BYTES:
         return work(plain, *args, **kwargs)
     return await asyncio.to_thread(work, plain, *args, **kwargs)
 
 
-def read_json(plain: bytes) -> Any:
-    """Strict JSON, in which no object has a name twice. Raises Problem 400."""
-    try:
-        value = parse_json(plain)
-    except CodecError as error:
-        raise Problem(400, error.problem) from error
-    if (name := _repeated_name(plain)) is not None:
-        raise Problem(400, f"the name {name[:_SHOWN]!r} stands twice in one object, and only one of them can be meant")
-    return value
-
-
-def judge(batches: Sequence[Any], vehicle: str) -> tuple[tuple[Taken, ...], tuple[Rejected, ...]]:
-    """Each batch by itself. Raises Problem 403 for a batch of another vehicle."""
-    try:
-        judged = admission.admit(batches, vehicle)
-    except admission.ForeignVehicle as error:
-        raise Problem(403, str(error)) from error
-    taken, rejected = [], list(judged.rejected)
-    for batch, index in zip(judged.admitted, judged.indices, strict=True):
-        body = to_json(batches[index])
-        if problem := problem_of(batch, body):
-            rejected.append(Rejected(index=index, problem=problem, stream=batch.stream, seq=batch.seq))
-        else:
-            taken.append(Taken(batch.stream, batch.seq, batch.catalog, batch.sample_count, body))
-    return tuple(taken), tuple(sorted(rejected, key=lambda one: one.index))
-
-
-def read_thoroughly(plain: bytes, vehicle: str) -> Reading:
-    """By the model alone. Raises Problem 400, 403, 413 or 422."""
-    value = read_json(plain)
-    for name, most in (("batches", MOST_BATCHES), ("streams", MOST_STREAMS)):
-        if isinstance(value, dict) and isinstance(several := value.get(name), list) and len(several) > most:
-            raise Problem(413, f"{len(several):,} {name}; at most {most:,} at once: send half")
-    try:
-        request = parse_request(value)
-    except CodecError as error:
-        raise Problem(422, error.problem) from error
-    taken, rejected = judge(request.batches, vehicle)
-    return Reading(taken, request.streams, rejected)
-
-
-class _Repeated(Exception):
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-def _repeated_name(plain: bytes) -> str | None:
-    """A name that one object of JSON has twice. Raises Problem 400."""
-    try:
-        json.loads(plain, object_pairs_hook=_refuse_repeats)
-    except _Repeated as repeated:
-        return repeated.name
-    except ValueError as error:
-        raise Problem(400, f"not JSON: {error}") from error
-    return None
-
-
-def _refuse_repeats(pairs: list[tuple[str, object]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise _Repeated(Counter(names).most_common(1)[0][0])
+async def _read_quickly(plain: bytes, vehicle: str) -> Reading | None:
+    if QUICK_IN_THREAD_FROM_BYTES <= len(plain) <= MOST_BYTES:
+        return await asyncio.to_thread(read_quickly, plain, vehicle)
+    return read_quickly(plain, vehicle)

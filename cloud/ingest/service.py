@@ -14,6 +14,7 @@ from cloud.database import UNAVAILABLE, is_about_the_data
 from cloud.errors import BusDown, BusFull, DatabaseError
 from cloud.facts import facts_of
 from cloud.ingest import admission
+from cloud.ingest.aside import Aside
 from cloud.ingest.body import Body
 from cloud.ingest.campaigns import Campaigns
 from cloud.ingest.catalogs import Catalogs
@@ -49,6 +50,7 @@ class Ingest:
         campaigns: Campaigns,
         store: Store,
         metrics: IngestMetrics,
+        aside: Aside,
         *,
         shards: int,
     ) -> None:
@@ -58,12 +60,13 @@ class Ingest:
         self._campaigns = campaigns
         self._store = store
         self._metrics = metrics
+        self._aside = aside
         self._shards = shards
         self._epoch: str | None = None
 
     async def take_batches(self, device: Device, body: Body) -> bytes:
         """A request to the reply's JSON. Raises Problem 400, 403, 413, 422 or 503; then nothing is taken."""
-        reading = await read_request(body, device.vehicle)
+        reading = await read_request(body, device.vehicle, self._aside)
         taken = reading.taken
         streams = {claim.stream for claim in reading.claims} | {one.stream for one in taken}
         view = await self._ledgers.read(device.vehicle_id, streams)

@@ -1,5 +1,6 @@
 """What ingest decides by itself: encodings, what can be stored, flat events, which claims are worth an entry."""
 
+import asyncio
 import gzip
 import json
 
@@ -8,9 +9,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest.body import content_encoding, unpack
+from cloud.ingest.body import AT_ONCE_BYTES, Body, content_encoding, unpack, unpack_aside
 from cloud.ingest.flat_events import read_events
-from cloud.ingest.requests import judge
+from cloud.ingest.thorough import judge
 from cloud.problem import Problem
 
 LIMIT = 10_000
@@ -50,6 +51,29 @@ def test_bomb_is_stopped_at_the_limit(coding: str) -> None:
     bomb = {"zstd": zstandard.compress, "gzip": gzip.compress}[coding](bytes(300_000_000))
     with pytest.raises(Problem) as raised:
         unpack(bomb, coding, plain_limit=LIMIT)
+    assert raised.value.status == 413
+
+
+async def test_bodies_that_are_unpacked_aside_at_once_come_out_as_they_went_in() -> None:
+    sizes = [0, 10, AT_ONCE_BYTES, AT_ONCE_BYTES + 1, 3_000_000]
+    bodies = [bytes([number]) * size for number in range(1, 7) for size in sizes]
+    for coding, pack in (("zstd", zstandard.compress), ("gzip", gzip.compress), ("identity", bytes)):
+        unpacking = (unpack_aside(pack(body), coding, plain_limit=3_000_000) for body in bodies)
+        assert [body.plain for body in await asyncio.gather(*unpacking)] == bodies
+
+
+async def test_frame_of_a_usual_size_is_kept_as_it_came() -> None:
+    packed = zstandard.compress(b"{}")
+    assert await unpack_aside(packed, "zstd", plain_limit=LIMIT) == Body(b"{}", packed)
+
+
+@pytest.mark.parametrize("coding", ["zstd", "gzip"])
+@pytest.mark.parametrize("has_a_small_start", [False, True])
+async def test_bomb_is_stopped_aside_too(coding: str, *, has_a_small_start: bool) -> None:
+    pack = {"zstd": zstandard.compress, "gzip": gzip.compress}[coding]
+    start = pack(b"ab") if has_a_small_start else b""
+    with pytest.raises(Problem) as raised:
+        await unpack_aside(start + pack(bytes(20_000_000)), coding, plain_limit=LIMIT)
     assert raised.value.status == 413
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cloud.ingest.quick import read_quickly
 from cloud.ingest.reading import Reading
-from cloud.ingest.requests import read_thoroughly
+from cloud.ingest.thorough import read_thoroughly
 from cloud.problem import Problem
 from wire.codec import encode_batch
 from wire.model import Batch, Column, Fixes
