@@ -5,6 +5,7 @@ by the ledger: (vehicle, stream, seq) is stored once, whoever tries how often.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -14,6 +15,7 @@ from cloud.errors import DatabaseError
 from cloud.fact_parts import counts_of
 from cloud.facts import Facts
 from cloud.latest import Position
+from cloud.letters import Left, left_of
 from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS, Aside, part_by_time, without_spans
 from cloud.queries import load
 from cloud.spans import Span
@@ -122,8 +124,14 @@ class Store:
         repeats = sum(arrival.facts is not None for arrival in known) - len(fresh)
         return _stored(fresh, repeats=repeats, strangers=strangers)
 
-    async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None:
-        """Puts a batch to the dead letters, unless it is stored."""
+    async def bury(
+        self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes, received_ms: int | None = None
+    ) -> None:
+        """Puts a batch to the dead letters, unless it is stored, but for what was erased; without that it is done.
+
+        `received_ms` is when it arrived; now, where that is not known.
+        """
+        at_ms = time.time_ns() // 1_000_000 if received_ms is None else received_ms
         async with self._pool.acquire() as connection:
             ids = await self._ids_of(connection, {vehicle})
             if (known := ids.vehicles.get(vehicle)) is None:
@@ -133,9 +141,14 @@ class Store:
                 before = await self._lock_ledger(connection, [key])
                 if not before[key].fresh([seq]):
                     return
-                after = before[key].bury(RangeSet.of([seq]))
-                await self._update_ledger(connection, {key: after}, {})
-                await connection.execute(_SQL["add_dead_letter"], known.id, stream, seq, problem, payload)
+                left = Left(payload)
+                if erased := (await _erased_spans(connection, [known.id])).get(known.id):
+                    left = await asyncio.to_thread(left_of, payload, erased, at_ms=at_ms)
+                of_seq = RangeSet.of([seq])
+                after = before[key].bury(of_seq) if left.payload is not None else before[key].store(of_seq)
+                await self._update_ledger(connection, {key: after}, {key: (0, 0, 0, 0, left.erased)})
+                if left.payload is not None:
+                    await connection.execute(_SQL["add_dead_letter"], known.id, stream, seq, problem, left.payload)
 
     async def revive(self, letter: int, arrival: Arrival) -> bool:
         """Stores what a dead letter holds and removes the letter; False when it was gone."""

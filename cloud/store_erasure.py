@@ -12,18 +12,17 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-from pydantic import ValidationError
 
 from cloud.database import UNHURRIED_S, Connection, Executor
 from cloud.errors import ErasureError
-from cloud.fact_parts import batch_of, counts_of
+from cloud.fact_parts import counts_of
 from cloud.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
+from cloud.letters import encoded, left_of, read_batch
 from cloud.plausible import without_spans
 from cloud.queries import load
 from cloud.spans import Span
 from cloud.store_columns import unpack_without_end
 from cloud.unix_time import BEGINNING, to_ms
-from wire.codec import CodecError, decode_batch, encode_batch
 from wire.model import Batch
 
 TABLES: Final = (("samples", "samples"), ("fixes", "fixes"), ("device_events", "events"), ("frames", "frames"))
@@ -137,28 +136,19 @@ async def _chunks(connection: Connection, table: str, order: _Order) -> list[tup
 
 
 async def _clear_letters(connection: Connection, order: _Order) -> None:
-    """One whose times cannot be read goes when it arrived within the span: nobody knows when it was recorded."""
     after = 0
     while letters := await connection.fetch(_SQL["letters"], order.vehicle_id, after):
         after = letters[-1]["id"]
         for letter in letters:
-            batch = _read(letter["payload"])
+            left = left_of(letter["payload"], [order.span_ms], at_ms=to_ms(letter["at"]))
             async with connection.transaction():
                 await connection.fetch(_SQL["lock_ledger"], order.vehicle_id, letter["stream"])
-                if batch is None:
-                    if order.low <= letter["at"] < order.high:
-                        await connection.execute(_SQL["remove_letter"], letter["id"], 0)
-                    continue
-                facts = facts_of(batch)
-                left = without_spans(facts, [order.span_ms])
-                erased = _rows(facts) - _rows(left)
-                if not erased:
-                    continue
-                if not _rows(left):
-                    await connection.execute(_SQL["remove_letter"], letter["id"], erased)
-                elif await connection.fetchval(_SQL["rewrite_letter"], letter["id"], _encoded(batch, left)):
-                    await connection.execute(_SQL["add_erased"], order.vehicle_id, letter["stream"], erased)
-                await connection.execute(_SQL["note_apart"], order.id, erased)
+                if left.payload is None:
+                    await connection.execute(_SQL["remove_letter"], letter["id"], left.erased)
+                elif left.erased and await connection.fetchval(_SQL["rewrite_letter"], letter["id"], left.payload):
+                    await connection.execute(_SQL["add_erased"], order.vehicle_id, letter["stream"], left.erased)
+                if left.erased:
+                    await connection.execute(_SQL["note_apart"], order.id, left.erased)
 
 
 async def _clear_asides(connection: Connection, order: _Order) -> None:
@@ -170,7 +160,7 @@ async def _clear_asides(connection: Connection, order: _Order) -> None:
     while entries := await connection.fetch(_SQL["asides"], order.vehicle_id, after):
         after = entries[-1]["id"]
         for entry in entries:
-            batch = _read(entry["payload"])
+            batch = read_batch(entry["payload"])
             arrived = order.low <= entry["at"] < order.high
             if batch is None and not arrived:
                 continue
@@ -192,25 +182,12 @@ async def _clear_aside(
         changed = await connection.fetchval(_SQL["remove_aside"], entry["id"])
     else:
         changed = await connection.fetchval(
-            _SQL["rewrite_aside"], entry["id"], _encoded(batch, left), *counts_of(left), *left.span_ms
+            _SQL["rewrite_aside"], entry["id"], encoded(batch, left), *counts_of(left), *left.span_ms
         )
     if changed:
         if entry["stream"] is not None:
             await connection.execute(_SQL["add_erased"], order.vehicle_id, entry["stream"], erased)
         await connection.execute(_SQL["note_apart"], order.id, erased)
-
-
-def _read(payload: bytes) -> Batch | None:
-    try:
-        return decode_batch(payload)
-    except (CodecError, ValidationError, ValueError):
-        return None
-
-
-def _encoded(batch: Batch, facts: Facts) -> bytes:
-    return encode_batch(
-        batch_of(facts, vehicle=batch.vehicle, stream=batch.stream, seq=batch.seq, catalog=batch.catalog)
-    )
 
 
 def _rows(facts: Facts) -> int:

@@ -28,7 +28,9 @@ class Stopped(Exception):
 
 class Target(Protocol):
     async def commit(self, arrivals: Sequence[Arrival]) -> Stored: ...
-    async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None: ...
+    async def bury(
+        self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes, received_ms: int | None = None
+    ) -> None: ...
 
 
 class Committer:
@@ -82,6 +84,7 @@ class Committer:
                 arrival.seq,
                 problem=problem[:1000].replace("\0", "\ufffd"),
                 payload=_readable(batch),
+                received_ms=work.delivery.received_ms,
             )
         )
 

@@ -42,9 +42,11 @@ class Undeterred:
         async with self._watching():
             return await self._store.commit(arrivals)
 
-    async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None:
+    async def bury(
+        self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes, received_ms: int | None = None
+    ) -> None:
         async with self._watching():
-            await self._store.bury(vehicle, stream, seq, problem=problem, payload=payload)
+            await self._store.bury(vehicle, stream, seq, problem=problem, payload=payload, received_ms=received_ms)
 
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:

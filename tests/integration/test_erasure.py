@@ -229,12 +229,36 @@ async def test_dead_letters_are_erased_rewritten_or_left(database_url: str, stor
     await assert_counts_agree(database_url)
 
 
-async def test_replayed_dead_letter_respects_what_was_erased(database_url: str, store: Store, pool: Pool) -> None:
-    """Also one that was buried after the erasure, as by a writer that had the batch in hand."""
+async def test_what_is_buried_after_an_erasure_holds_nothing_of_it(database_url: str, store: Store, pool: Pool) -> None:
+    """As by a writer that had the batch in hand. What cannot be read goes if it arrived within the span."""
     await erase(pool, database_url, T0_MS, T0_MS + 1_000)
+    inside, across, outside = rich(0, T0_MS), rich(1, T0_MS + 999, T0_MS + 1_000), rich(2, T0_MS + 1_000)
+    for batch in (inside, across, outside):
+        await store.bury("truck-1", STREAM, batch.seq, problem="x", payload=encode_batch(batch))
+    for seq, received_ms in enumerate((T0_MS + 500, T0_MS + 1_500, None), 3):
+        await store.bury("truck-1", STREAM, seq, problem="x", payload=b"\xff\x00", received_ms=received_ms)
+    letters = {r["seq"]: r for r in await fetch(database_url, "SELECT id, seq, payload FROM dead_letters")}
+    assert sorted(letters) == [1, 2, 4, 5]
+    assert min(facts_of(decode_batch(letters[1]["payload"])).t_ms) == T0_MS + 1_000
+    assert letters[2]["payload"] == encode_batch(outside)
+    (ledger,) = await fetch(database_url, "SELECT received::text, dead::text, erased FROM ledger")
+    assert tuple(ledger) == ("{[0,1),[3,4)}", "{[1,3),[4,6)}", 5 + 5)
+    await assert_counts_agree(database_url)
+    assert await replay(store, await find_letter(pool, letters[1]["id"]))
+    assert await times(database_url, "fixes") == [T0_MS + 1_000]
+    (ledger,) = await fetch(database_url, "SELECT received::text, fixes, erased FROM ledger")
+    assert tuple(ledger) == ("{[0,2),[3,4)}", 1, 5 + 5)
+    await assert_counts_agree(database_url)
+
+
+async def test_replayed_dead_letter_respects_what_was_erased(database_url: str, store: Store, pool: Pool) -> None:
+    """Also where the letter still holds it, as one that a writer before this rule buried."""
     batch = rich(0, T0_MS + 999, T0_MS + 1_000)
     await store.bury("truck-1", STREAM, 0, problem="x", payload=encode_batch(batch))
-    (row,) = await fetch(database_url, "SELECT id FROM dead_letters")
+    await erase(pool, database_url, T0_MS, T0_MS + 1_000)
+    payload = encode_batch(batch)
+    (row,) = await fetch(database_url, "UPDATE dead_letters SET payload = $1 RETURNING id", payload)
+    await fetch(database_url, "UPDATE ledger SET erased = 0")
     assert await replay(store, await find_letter(pool, row["id"]))
     assert await times(database_url, "fixes") == [T0_MS + 1_000]
     (ledger,) = await fetch(database_url, "SELECT received::text, dead::text, fixes, erased FROM ledger")

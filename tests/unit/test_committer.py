@@ -37,7 +37,9 @@ class SmallDatabase:
         self.stored += [arrival.seq for arrival in arrivals]
         return Stored(batches=len(arrivals))
 
-    async def bury(self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes) -> None:
+    async def bury(
+        self, vehicle: str, stream: str, seq: int, *, problem: str, payload: bytes, received_ms: int | None = None
+    ) -> None:
         pytest.fail(f"{seq} was buried: {problem}")
 
 
