@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from cloud import allocator
 from cloud.errors import CloudError, PortTaken
 
 PORTS_TO_TRY = 100
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 def run(main: Main) -> None:
     """Runs `main` until it returns; SIGTERM and SIGINT ask it to. Raises the CloudError that ended it."""
+    allocator.settle()
     set_up_logging()
     gc.freeze()  # what was imported is never garbage, and looking at it again and again took a tenth of ingest's time
     gc.set_threshold(NEW_OBJECTS)
