@@ -54,8 +54,7 @@ def parse_block(block: bytes) -> FrameColumns | None:
     below = _number(values, first - 1, np.full_like(first, _DECIMALS), _DECIMALS, 10)
     identifiers = _number(values, sharps, digits, 8, 16)
     channels = _channels(text, first + 1, second - first - 1)
-    payloads = _windows(values, _LONGEST_HEX)[sharps + 1]
-    payloads[np.arange(_LONGEST_HEX) >= hexadecimals[:, np.newaxis]] = 0
+    payloads = _first(_windows(values, _LONGEST_HEX)[sharps + 1], hexadecimals)
     is_extended = digits == 8
     if whole is None or below is None or identifiers is None or channels is None or payloads.max() == _NO_DIGIT:
         return None
@@ -81,21 +80,32 @@ def _number(
 ) -> NDArray[np.int64] | None:
     """Numbers of `counts` digits each, whose values stand before the ends; None where one is no digit."""
     most = min(most, int(counts.max()))
-    digits = _windows(values, most)[ends - most]
+    digits = np.ascontiguousarray(_windows(values, most)[ends - most].T)
     if counts.min() < most:
-        digits[np.arange(most, 0, -1) > counts[:, np.newaxis]] = 0
+        digits[np.arange(most, 0, -1)[:, np.newaxis] > counts] = 0
     if digits.max() >= base:
         return None
-    return digits @ base ** np.arange(most - 1, -1, -1)
+    number: NDArray[np.int64] = digits[0].astype(np.int64)
+    for digit in digits[1:]:
+        number *= base
+        number += digit
+    return number
+
+
+def _first(rows: NDArray[np.uint8], counts: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Zeros behind the first `counts` of each row, whose width is a multiple of eight."""
+    width = rows.shape[1]
+    kept = np.where(np.arange(width) < np.arange(width + 1)[:, np.newaxis], np.uint8(0xFF), np.uint8(0))
+    words = rows.view(np.uint64)
+    words &= kept.view(np.uint64)[counts]
+    return rows
 
 
 def _channels(
     text: NDArray[np.uint8], starts: NDArray[np.intp], counts: NDArray[np.intp]
 ) -> tuple[list[str], NDArray[np.intp]] | None:
     """The names, in the order in which they come first, and each line's place among them."""
-    letters = _windows(text, _LONGEST_CHANNEL)[starts]
-    letters[np.arange(_LONGEST_CHANNEL) >= counts[:, np.newaxis]] = 0
-    words = letters.view(np.uint64)[:, 0]
+    words = _first(_windows(text, _LONGEST_CHANNEL)[starts], counts).view(np.uint64)[:, 0]
     places = np.zeros(len(words), np.intp)
     found: list[np.uint64] = []
     left = np.arange(len(words))

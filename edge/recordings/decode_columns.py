@@ -91,21 +91,25 @@ class ColumnDecoder:
     def decode(self, columns: FrameColumns, rows: Rows) -> tuple[list[Block], Rows]:
         """The blocks of these frames, and the rows that are left to the decoder. Unknown identifiers are counted."""
         blocks: list[Block] = []
-        rest: list[Rows] = []
-        for same in _by_identifier(columns, rows):
-            arbitration_id, is_extended = int(columns.arbitration_id[same[0]]), bool(columns.is_extended[same[0]])
-            reader = self._decoder.reader(arbitration_id, is_extended)
-            if reader is not None and self._fits(reader):
-                is_whole = columns.length[same] == reader.length
-                whole = same[is_whole]
-                rest.append(same[~is_whole])
-                if len(whole):
-                    blocks += self._blocks(reader, _Payloads(columns.data[whole]), whole, rest)
-            elif reader is not None or arbitration_id in self._decoder.reserved_ids:
-                rest.append(same)
-            else:
-                self._decoder.count_unknown(arbitration_id, is_extended, frames=len(same))
-        return blocks, np.sort(np.concatenate(rest)) if rest else rows[:0]
+        rest = [rows[:0]]
+        for same in by_identifier(columns, rows):
+            found, left = self.decode_same(columns, same)
+            blocks += found
+            rest += left
+        return blocks, np.sort(np.concatenate(rest))
+
+    def decode_same(self, columns: FrameColumns, same: Rows) -> tuple[list[Block], list[Rows]]:
+        """As `decode`, of frames that all have one identifier; what is left comes in parts."""
+        arbitration_id, is_extended = int(columns.arbitration_id[same[0]]), bool(columns.is_extended[same[0]])
+        reader = self._decoder.reader(arbitration_id, is_extended)
+        if reader is not None and self._fits(reader):
+            is_whole = columns.length[same] == reader.length
+            whole, rest = same[is_whole], [same[~is_whole]]
+            return list(self._blocks(reader, _Payloads(columns.data[whole]), whole, rest)) if len(whole) else [], rest
+        if reader is not None or arbitration_id in self._decoder.reserved_ids:
+            return [], [same]
+        self._decoder.count_unknown(arbitration_id, is_extended, frames=len(same))
+        return [], []
 
     def _blocks(self, reader: Reader, payloads: "_Payloads", rows: Rows, rest: list[Rows]) -> Iterator[Block]:
         """Whole frames of one message, by the way that they come through its multiplexers."""
@@ -177,7 +181,7 @@ class _Payloads:
         return known
 
 
-def _by_identifier(columns: FrameColumns, rows: Rows) -> list[Rows]:
+def by_identifier(columns: FrameColumns, rows: Rows) -> list[Rows]:
     """Rows of the same identifier together, in the order of each one's first."""
     keys = columns.arbitration_id[rows] | np.where(columns.is_extended[rows], np.uint32(_EXTENDED), np.uint32(0))
     if len(keys) and keys.max() <= np.iinfo(np.uint16).max:

@@ -5,18 +5,21 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cantools.database.can import Database
 
 from edge.decoder import Decoder
 from edge.fix import Fix
 from edge.frame import Frame
-from edge.nmea import NmeaCounts, NmeaParser
 from edge.protocol_names import Protocol
 from edge.protocols.heard import Heard
 from edge.protocols.listener import Listener, suggested_protocols
 from edge.recordings.decode_messages import rows
 from edge.recordings.log_file import UNREADABLE_BYTES, open_binary
+
+if TYPE_CHECKING:
+    from edge.nmea import NmeaCounts
 
 CSV_HEADER = "t,channel,message,signal,value\n"
 FIX_SIGNALS = ("lat", "lon", "alt", "speed", "course", "hdop", "sats")
@@ -133,6 +136,8 @@ class LogDecoder:
 
     def fixes(self, path: Path) -> Iterator[str]:
         """The lines of each fix in a GPS receiver's log, at the receiver's own time."""
+        from edge.nmea import NmeaParser  # which takes long to import, and CAN recordings do without
+
         parser = NmeaParser()
         self._gps_logs.append((path.name, parser.counts))
         starts = {name: self.form.start("gps", "Fix", name) for name in FIX_SIGNALS}

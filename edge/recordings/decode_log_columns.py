@@ -1,22 +1,28 @@
 """Decode whole logs as `edge.recordings.decode_log` does, to the letter, many frames at a time. Needs numpy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.recordings.decode_columns import Block, ColumnDecoder, Lookup, SignalBits
+from edge.recordings.decode_columns import Block, ColumnDecoder, Lookup, Rows, SignalBits, by_identifier
 from edge.recordings.decode_log import Channel, LogDecoder, seconds
-from edge.recordings.frame_columns import NO_TIME
+from edge.recordings.frame_columns import NO_TIME, FrameColumns
 from edge.recordings.recording import Recording
 from edge.recordings.recording_columns import read_columns
 
 _NS_PER_S: Final = 1_000_000_000
 _DECIMALS: Final = 6
+_WORD_BYTES: Final = 8
+_MOST_OF_ONE: Final = 1024  # payloads of one identifier: of more, most come once
+_MOST_REPEATS: Final = 100_000
 _POWERS_OF_TEN: Final = 10 ** np.arange(1, 13)
 _THREE_DIGITS: Final = np.array([list(f"{number:03d}".encode()) for number in range(1000)], np.uint8)
+
+Texts = NDArray[np.object_]
+Pieces = tuple[bytes, ...]
 
 
 class ColumnLogDecoder:
@@ -26,29 +32,72 @@ class ColumnLogDecoder:
         self._log = log
         self._columns: dict[str, ColumnDecoder] = {}
         self._texts: dict[tuple[str, int], Lookup[bytes]] = {}
+        self._repeats: dict[tuple[str, int, bool, int], Repeats] = {}
+        self._room = _MOST_REPEATS
 
     def lines(self, recording: Recording) -> Iterator[bytes]:
-        """The text of all frames, some hundred thousand frames at a time."""
+        """The text of all frames, some ten thousand frames at a time."""
         for columns in read_columns(recording):
             texts = np.full(len(columns), b"", np.object_)
             times = self._times(columns.t_ns)
             for place, name in enumerate(columns.channels):
-                channel = self._log.channel(name)
-                decoder = self._columns.get(name) or self._columns.setdefault(name, ColumnDecoder(channel.decoder))
-                blocks, rest = decoder.decode(columns, np.flatnonzero(columns.channel == place))
-                for block in blocks:
-                    texts[block.rows] = self._block(channel, block, times[block.rows].tolist())
+                rest = self._channel(name, columns, np.flatnonzero(columns.channel == place), times, texts)
                 for row in rest.tolist():
                     texts[row] = "".join(self._log.frames([columns.frame(row)])).encode()
             yield b"".join(texts.tolist())
 
-    def _block(self, channel: Channel, block: Block, times: list[bytes]) -> NDArray[np.object_]:
-        """The lines of each frame: its time before that of each of its signals."""
-        self._log.values += len(times) * len(block.signals)
+    def _channel(self, name: str, columns: FrameColumns, rows: Rows, times: Texts, texts: Texts) -> Rows:
+        """Writes the texts of these rows, all of one channel; the rows that are left to the decoder."""
+        channel = self._log.channel(name)
+        decoder = self._columns.get(name) or self._columns.setdefault(name, ColumnDecoder(channel.decoder))
+        rest = [rows[:0]]
+        for same in by_identifier(columns, rows):
+            repeats = self._repeats_of(name, columns, same)
+            if repeats is not None:
+                same = self._repeat(repeats, same, times, texts)
+            if not len(same):
+                continue
+            blocks, left = decoder.decode_same(columns, same)
+            rest += left
+            for block in blocks:
+                pieces = self._pieces(channel, block)
+                if repeats is not None:
+                    pieces = list(pieces)
+                    self._room -= repeats.learn(block.rows, pieces, most=self._room)
+                _write(block.rows, pieces, times, texts)
+        return np.sort(np.concatenate(rest))
+
+    def _repeats_of(self, name: str, columns: FrameColumns, same: Rows) -> "Repeats | None":
+        """What is remembered of frames with this identifier; None where they do not repeat, or are long."""
+        lengths = columns.length[same]
+        length = int(lengths[0])
+        if columns.data.shape[1] != _WORD_BYTES or np.any(lengths != length):
+            return None
+        key = (name, int(columns.arbitration_id[same[0]]), bool(columns.is_extended[same[0]]), length)
+        repeats = self._repeats.get(key) or self._repeats.setdefault(key, Repeats())
+        if repeats.is_varied:
+            self._room += repeats.forget()
+            return None
+        repeats.words = columns.data.view(np.uint64)[:, 0]
+        return repeats
+
+    def _repeat(self, repeats: "Repeats", same: Rows, times: Texts, texts: Texts) -> Rows:
+        """Writes the texts of frames whose payload is known; the others' rows."""
+        found = repeats.find(same)
+        others = same[:0]
+        if None in found:
+            is_known = np.array([pieces is not None for pieces in found], np.bool_)
+            same, others = same[is_known], same[~is_known]
+        pieces = [known for known in found if known is not None]
+        self._log.values += sum(map(len, pieces)) - len(pieces)
+        _write(same, pieces, times, texts)
+        return others
+
+    def _pieces(self, channel: Channel, block: Block) -> Iterable[Pieces]:
+        """What each frame's time stands between: nothing, and the lines but for their time."""
+        self._log.values += len(block.rows) * len(block.signals)
         after = [self._text(channel, signal).at(signal.bits) for signal in block.signals]
-        lines = np.empty(len(times), np.object_)
-        lines[:] = list(map(bytes.join, times, zip(repeat(b"", len(times)), *after, strict=True)))
-        return lines
+        return zip(repeat(b"", len(block.rows)), *after, strict=True)
 
     def _text(self, channel: Channel, signal: SignalBits) -> Lookup[bytes]:
         known = self._texts.get((channel.name, signal.index))
@@ -61,7 +110,7 @@ class ColumnLogDecoder:
             known = self._texts[channel.name, signal.index] = Lookup(signal.length, make)
         return known
 
-    def _times(self, t_ns: NDArray[np.int64]) -> NDArray[np.object_]:
+    def _times(self, t_ns: NDArray[np.int64]) -> Texts:
         """Each line's beginning."""
         form = self._log.form
         texts = np.empty(len(t_ns), np.object_)
@@ -75,6 +124,42 @@ class ColumnLogDecoder:
             rows = np.flatnonzero(is_plain & (widths == width))
             texts[rows] = _plain_times(whole[rows], below[rows] // 1000, width, form.before_time.encode())
         return texts
+
+
+class Repeats:
+    """The payloads that frames of one identifier and length have had, and what is written of each."""
+
+    def __init__(self) -> None:
+        self.is_varied = False
+        self.words: NDArray[np.uint64] = np.empty(0, np.uint64)  # of all frames that are looked at
+        self._pieces: dict[int, Pieces] = {}
+
+    def find(self, rows: Rows) -> list[Pieces | None]:
+        """For each of them; None where its payload is new."""
+        return list(map(self._pieces.get, self.words[rows].tolist()))
+
+    def learn(self, rows: Rows, pieces: list[Pieces], *, most: int) -> int:
+        """Remember these; how many were new. Where that are too many, they do not repeat."""
+        before = len(self._pieces)
+        fresh = dict(zip(self.words[rows].tolist(), pieces, strict=True))
+        if before + len(fresh) > _MOST_OF_ONE:
+            self.is_varied = True
+        elif len(fresh) <= most:
+            self._pieces |= fresh
+        return len(self._pieces) - before
+
+    def forget(self) -> int:
+        """How many there were."""
+        count = len(self._pieces)
+        self._pieces.clear()
+        return count
+
+
+def _write(rows: Rows, pieces: Iterable[Pieces], times: Texts, texts: Texts) -> None:
+    """The lines of each frame: its time before that of each of its signals."""
+    lines = np.empty(len(rows), np.object_)
+    lines[:] = list(map(bytes.join, times[rows].tolist(), pieces))
+    texts[rows] = lines
 
 
 def _plain_times(whole: NDArray[np.int64], microseconds: NDArray[np.int64], width: int, before: bytes) -> list[bytes]:

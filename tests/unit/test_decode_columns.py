@@ -100,6 +100,41 @@ def test_text_is_that_of_one_frame_after_the_other(
     assert sorted(at_once.problems()) == sorted(one_by_one.problems())
 
 
+@given(
+    recordings=st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from([None, 1000, 2_000_001]),
+                st.sampled_from(["can0", "can1"]),
+                st.sampled_from([256, 257, 258, 260, 261, 300, 0x18FEF100, 0x18FEF10B]),
+                st.sampled_from([bytes(8), bytes(7), bytes(1), bytes(9), *(bytes([n]) * 8 for n in range(1, 5))]),
+            ),
+            max_size=12,
+        ),
+        max_size=5,
+    ),
+    most_of_one=st.integers(0, 4),
+    most=st.integers(0, 6),
+)
+def test_text_of_payloads_that_come_again_is_the_same(
+    database: Database,
+    recordings: list[list[tuple[int | None, str, int, bytes]]],
+    most_of_one: int,
+    most: int,
+) -> None:
+    one_by_one, at_once = (LogDecoder([(None, database)], CsvLines()) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge.recordings.decode_log_columns._MOST_OF_ONE", most_of_one)
+        patch.setattr("edge.recordings.decode_log_columns._MOST_REPEATS", most)
+        columns = ColumnLogDecoder(at_once)
+        for frames in recordings:
+            recorded = [Frame(t_ns, channel, can_id, can_id > 0x7FF, data) for t_ns, channel, can_id, data in frames]
+            wanted = "".join(one_by_one.frames(recorded))
+            assert b"".join(columns.lines(Listed(recorded))).decode() == wanted
+    assert at_once.values == one_by_one.values
+    assert sorted(at_once.problems()) == sorted(one_by_one.problems())
+
+
 @given(st.lists(LINE, min_size=1, max_size=12))
 def test_block_is_parsed_as_its_lines_are_or_left_to_them(lines: list[str]) -> None:
     counts = RecordingCounts()
