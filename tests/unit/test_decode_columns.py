@@ -135,6 +135,14 @@ def test_text_of_payloads_that_come_again_is_the_same(
     assert sorted(at_once.problems()) == sorted(one_by_one.problems())
 
 
+def test_short_frame_is_not_taken_for_a_known_one(database: Database) -> None:
+    one_by_one, at_once = (LogDecoder([(None, database)], CsvLines()) for _ in range(2))
+    columns = ColumnLogDecoder(at_once)
+    whole, short = (Frame(1000, "can0", 256, False, bytes(length)) for length in (8, 7))
+    for frames in ([whole], [whole, short], [short]):
+        assert b"".join(columns.lines(Listed(frames))).decode() == "".join(one_by_one.frames(frames))
+
+
 @given(st.lists(LINE, min_size=1, max_size=12))
 def test_block_is_parsed_as_its_lines_are_or_left_to_them(lines: list[str]) -> None:
     counts = RecordingCounts()
