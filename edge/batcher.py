@@ -113,6 +113,9 @@ class Batcher:
         self._since_ms: int | None = None
         self._newest_ms = -MAX_SAFE_INTEGER
         self._is_unsorted = False
+        self._is_due = False
+        """Old enough: closed with the millisecond at hand, of which more may be on its way."""
+        self._newest_at_tick_ms = self._newest_ms
 
     def add_samples(self, samples: Iterable[Sample], *, now_ms: int) -> None:
         """Take samples in the order in which they were kept; `now_ms` is the wall clock that stamped the newest."""
@@ -151,7 +154,10 @@ class Batcher:
             self._finish_frames()
 
     def tick(self, now_ms: int) -> None:
-        """Close the drafts at hand when they are old enough. `now_ms` is any clock that does not go back."""
+        """Close the drafts at hand when they are old enough. `now_ms` is any clock that does not go back.
+
+        What still grows is closed when its last millisecond is over.
+        """
         self._tick_frames(now_ms)
         if not self._count:
             return
@@ -159,7 +165,11 @@ class Batcher:
             self._since_ms = now_ms
         age_ms = self._max_age_ms if self._events else max(self._max_age_ms, self.least_age_ms)
         if now_ms - self._since_ms >= age_ms:
-            self.close()
+            if self._newest_ms == self._newest_at_tick_ms:
+                self.close()
+            else:
+                self._is_due = True
+        self._newest_at_tick_ms = self._newest_ms
 
     def finish(self) -> None:
         """Finish everything at hand."""
@@ -215,13 +225,15 @@ class Batcher:
         self._count = 0
         self._since_ms = None
         self._is_unsorted = False
+        self._is_due = False
 
     def _watch_clock(self, now_ms: int) -> None:
         if self._newest_ms - now_ms > CLOCK_STEP_MS:
             self.close()
             self._newest_ms = now_ms
         elif now_ms > self._newest_ms:
-            if self._count >= (MOST_OVER * self._max_samples if self.least_age_ms else self._max_samples):
+            most = MOST_OVER * self._max_samples if self.least_age_ms else self._max_samples
+            if self._is_due or self._count >= most:
                 self.close()
             self._newest_ms = now_ms
         elif self._count >= MOST_OVER * self._max_samples:

@@ -122,6 +122,7 @@ class ReplayReader:
 
     async def _paced(self, frames: Iterable[Frame], pacer: "_Pacer") -> AsyncIterator[list[Frame]]:
         """The frames in lists, each list when its last frame is due."""
+        pacer.look()  # it took a while to read them
         batch: list[Frame] = []
         for t_ns, _, arbitration_id, is_extended, data in frames:
             due_ns = self._timeline.due_ns(t_ns)
@@ -151,7 +152,7 @@ class _Pacer:
         self._clock = clock
         self._speed = speed
         self._to_unix_ns = 0
-        self._look()
+        self.look()
         self._started_ns = self._now_ns
 
     def is_due(self, due_ns: int) -> bool:
@@ -159,13 +160,13 @@ class _Pacer:
 
     async def wait(self, due_ns: int) -> None:
         """Until the frame is due. One that is late by now moves all that follow."""
-        self._look()
+        self.look()
         if not self._speed:
             return
         ahead_ns = self._at_ns(due_ns) - self._now_ns
         if ahead_ns > 0:
             await self._clock.sleep(max(ahead_ns / 1e9, _TICK_S))
-            self._look()
+            self.look()
         elif ahead_ns < -_TOLERATED_LAG_NS:
             self._started_ns -= ahead_ns
 
@@ -176,7 +177,8 @@ class _Pacer:
     def _at_ns(self, due_ns: int) -> int:
         return self._started_ns + int(due_ns / self._speed)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """What time it is from now on."""
         before_ns = self._clock.monotonic_ns()
         unix_ns = self._clock.time_ns()
         self._now_ns = self._clock.monotonic_ns()

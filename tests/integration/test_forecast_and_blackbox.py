@@ -130,7 +130,7 @@ async def test_black_box_is_written_and_decoded(cloud: Path, tmp_path: Path) -> 
     assert list(open_recording(tmp_path / "box.log.gz"))[: len(frames)] == frames
     result = CliRunner().invoke(decode, [str(log), "--dbc", str(tmp_path / "vehicle.dbc")])
     assert result.exit_code == 0
-    assert "drive.log,Engine,Speed,1100" in result.output
+    assert "drive.log,Engine,Speed,1100" in result.stdout
     code, text = await asyncio.to_thread(invoke, "blackbox", "--config", cloud, log)
     assert (code, "no agent with a black box runs" in text) == (1, True)
     assert not socket_of(spool).exists()

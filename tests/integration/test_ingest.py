@@ -422,6 +422,7 @@ async def test_taken_port_is_said_in_one_line(database_url: str, redis_url: str)
             "FLEETWIRE_DATABASE_URL": database_url,
             "FLEETWIRE_REDIS_URL": redis_url,
             "FLEETWIRE_INGEST_PORT": address.rpartition(":")[2],
+            "FLEETWIRE_OSMAND_PORT": "0",
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "fleetwire", "ingest", env=env, stderr=asyncio.subprocess.PIPE

@@ -177,3 +177,28 @@ def test_batch_of_a_sparing_vehicle_has_a_bound_too() -> None:
     for number in range(100):
         subject.add_samples([(0, T0 + number, 1.0)], now_ms=T0 + number)
     assert {draft.sample_count for draft in subject.take()} == {40}
+
+
+def test_draft_that_still_grows_is_closed_between_two_milliseconds() -> None:
+    subject = Batcher(["A"], max_age_ms=1_000, max_samples=1_000)
+    subject.add_samples([(0, 100, 1.0)], now_ms=100)
+    subject.tick(0)
+    subject.add_samples([(0, 1_100, 2.0)], now_ms=1_100)
+    subject.tick(1_000)
+    subject.add_samples([(0, 1_100, 3.0)], now_ms=1_100)
+    assert subject.take() == []
+    subject.add_samples([(0, 1_101, 4.0)], now_ms=1_101)
+    (draft,) = subject.take()
+    assert list(draft.columns["A"].v) == [1.0, 2.0, 3.0]
+
+
+def test_draft_that_is_due_is_closed_by_the_next_tick_where_nothing_comes() -> None:
+    subject = Batcher(["A"], max_age_ms=1_000, max_samples=1_000)
+    subject.tick(0)
+    subject.add_samples([(0, 100, 1.0)], now_ms=100)
+    subject.tick(0)
+    subject.add_samples([(0, 1_100, 2.0)], now_ms=1_100)
+    subject.tick(1_000)
+    assert subject.take() == []
+    subject.tick(1_050)
+    assert len(subject.take()) == 1
