@@ -59,9 +59,13 @@ class StagedVehicle:
         self._at_ms = start_ms
 
     async def live(self) -> None:
-        """Put batch after batch into the spool, until cancelled between two of them."""
+        """Put batch after batch into the spool until cancelled; one that is under way is finished and counted."""
         while True:
-            await asyncio.shield(asyncio.ensure_future(self.put()))
+            put = asyncio.ensure_future(self.put())
+            try:
+                await asyncio.shield(put)
+            finally:
+                await put
             await asyncio.sleep(self._dice.uniform(*BETWEEN_PUTS_S))
 
     async def put(self) -> None:
