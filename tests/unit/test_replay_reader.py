@@ -1,7 +1,9 @@
 import itertools
 import json
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from edge.buses.open_bus import open_bus
 from edge.frame import Frame
 from edge.frame_source import ReaderError
+from edge.recordings import replay
 from edge.recordings.drive import DriveError
 from edge.recordings.log_file import RecordingError
 from edge.recordings.replay import ReplayReader
@@ -32,6 +35,19 @@ class SteppedClock:
 
     async def sleep(self, seconds: float) -> None:
         self.now_ns += round(seconds * 1e9)
+
+
+async def test_frames_are_stamped_after_they_were_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch of the millisecond before may be closed by then."""
+    clock = SteppedClock()
+
+    def take(frames: Iterator[Frame]) -> list[Frame]:
+        clock.now_ns += 1_000_000_000
+        return list(islice(frames, 2))
+
+    monkeypatch.setattr(replay, "_take", take)
+    path = _log(tmp_path, [100.0, 100.0, 100.0, 100.0, 100.0])
+    assert await _times_s(ReplayReader([path], name="can0", speed=0, clock=clock)) == [1.0, 1.0, 2.0, 2.0, 3.0]
 
 
 async def test_frames_are_stamped_with_the_time_at_which_they_are_received(tmp_path: Path) -> None:
