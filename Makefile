@@ -21,7 +21,7 @@ run: setup dashboard
 test: lint dashboard
 	@deploy/ensure-packages chromium mmdebstrap bubblewrap
 	cd $(DASHBOARD) && npm run --silent check
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 3 --dist loadgroup
 
 # The agent in Debian for arm64, under an emulator; takes minutes.
 test-arm64: setup
