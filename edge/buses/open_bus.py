@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from edge.frame_source import REPLAY, FrameSource, ReaderError
+from edge.lean_imports import without_asammdf
 from edge.protocols.transmit_rules import TransmitRules
 
 REPLAY_KEYS: Final = ("channel", "dbc", "log_channel", "loop", "name", "speed", "strict")
@@ -45,7 +46,8 @@ def open_bus(
         raise ReaderError(bus.name or _channels(bus)[0], problem)
     if bus.interface == REPLAY:
         return _open_replay(bus)
-    from can.interfaces import BACKENDS
+    with without_asammdf():
+        from can.interfaces import BACKENDS
 
     channels = _channels(bus)
     if bus.interface not in BACKENDS:
