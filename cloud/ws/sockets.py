@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import time
 from collections import deque
+from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -23,6 +24,8 @@ MAX_REPLIES = 32
 SLOW_AFTER_S = 30.0
 HEARTBEAT_S = 20.0  # a ping after 20 s of silence, and 10 s to answer it
 RECHECK_S = 60.0
+UNSENT_BYTES = 1 << 16
+"""What the kernel may hold that the network has not taken yet."""
 
 _VERSION = importlib.metadata.version("fleetwire")
 _log = structlog.get_logger()
@@ -45,8 +48,11 @@ class Sockets:
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         check_origin(request.headers)
         # Not compressed: that would be done for each client again, while the text of a vehicle is shared.
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, writer_limit=0
+        )
         await socket.prepare(request)
+        _keep_little_unsent(request.transport)
         conversation = _Conversation(self._hub, self._feed, socket, request, slow_after_s=self._slow_after_s)
         self._open.add(socket)
         try:
@@ -167,6 +173,19 @@ class _Conversation:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+def _keep_little_unsent(transport: asyncio.Transport | None) -> None:
+    """Whoever reads slowly waits in the hub, where a newer value replaces the older one, and not in buffers.
+
+    The kernel would take megabytes for a socket that is never read from: writing for it would go on for minutes, to the
+    harm of those who do read.
+    """
+    if transport is None:
+        return
+    transport.set_write_buffer_limits(high=0)
+    if (raw := transport.get_extra_info("socket")) is not None:
+        raw.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def _monotonic_ms() -> float:

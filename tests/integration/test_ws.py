@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ from tests.web_stand import PASSWORD, Stand, batch, column, now_ms, web_stand
 from wire.model import Batch
 
 WITHIN_S = 20
+_WIDE = f"Message.{'x' * 200}0"
 
 
 @pytest.fixture
@@ -223,6 +226,27 @@ async def test_who_does_not_read_is_closed_and_others_go_on(database_url: str, r
         assert stand.live.count == 1
 
 
+async def test_who_reads_late_gets_the_newest_and_not_what_it_missed(stand: Stand) -> None:
+    """What waits for it waits in the hub; the kernel would hold megabytes of what is no longer so."""
+    updates = 60
+    narrow = aiohttp.TCPConnector(socket_factory=_narrow_socket)
+    async with (
+        aiohttp.ClientSession(connector=narrow) as http,
+        Browser.open(replace(stand, http=http)) as sleeper,
+        Browser.open(stand) as reader,
+    ):
+        await reader.listening()
+        await sleeper.subscribe(vehicles=["a"])
+        await reader.subscribe(vehicles=["a"])
+        for step in range(updates):
+            await stand.publish(_wide(step, signals=200))
+            assert (await reader.vehicle("a"))["id"] == "a"
+        heard = 1
+        while (await sleeper.vehicle("a"))["signals"][_WIDE][1] != updates - 1:
+            heard += 1
+    assert heard < updates / 2
+
+
 async def test_redis_that_comes_back_brings_a_fresh_snapshot(database_url: str, private_redis: PrivateRedis) -> None:
     async with web_stand(database_url, private_redis.url) as stand, Browser.open(stand) as browser:
         await browser.listening()
@@ -236,7 +260,14 @@ async def test_redis_that_comes_back_brings_a_fresh_snapshot(database_url: str, 
         await browser.listening()
 
 
-def _wide(step: int) -> Batch:
-    """A batch of some 400 KB as the socket shows it."""
-    names = (f"Message.{'x' * 200}{n}" for n in range(1700))
+def _narrow_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    narrow = socket.socket(family, kind, protocol)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    return narrow
+
+
+def _wide(step: int, *, signals: int = 1700) -> Batch:
+    """A batch of some 240 bytes a signal as the socket shows it."""
+    names = (f"{_WIDE[:-1]}{n}" for n in range(signals))
     return batch(t0=now_ms() + step, signals={name: column((0, float(step))) for name in names})
