@@ -10,11 +10,10 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError, TryAgainError
@@ -25,7 +24,7 @@ from cloud.bus_live import listen
 from cloud.bus_nodes import ANSWER_S, Node, Nodes, Script
 from cloud.bus_reader import GROUP, Reader
 from cloud.errors import BusDown
-from cloud.together import Together
+from cloud.together import Asker, Together
 
 DONE_AT_ONCE: Final = 2_000
 TOGETHER: Final = 256
@@ -35,8 +34,7 @@ QUICK_S: Final = 1.5
 _ADMIT, _ATTEND, _DONE, _LEASE, _RELEASE = map(Script.load, ("admit", "attend", "done", "lease", "release"))
 
 
-@dataclass(frozen=True)
-class Admitted:
+class Admitted(NamedTuple):
     """`queued[i]` is False for a batch that was in flight already."""
 
     bus_id: str
@@ -53,7 +51,7 @@ class Bus:
         self._nodes = Nodes(url)
         self._reader = Reader(self._nodes)
         self._stack = AsyncExitStack()
-        self._gates: dict[Node, Together[_Admission, Any]] = {}
+        self._gates: dict[Node, Together[_Admission, Admitted | Exception]] = {}
         self._fresh_ids = map(partial("{}{:x}".format, secrets.token_hex(8)), count())
 
     async def __aenter__(self) -> Self:
@@ -78,13 +76,22 @@ class Bus:
         if isinstance(answer, AskError | TryAgainError):  # it goes elsewhere, or is on its way there
             self._nodes.learn(answer)
             arguments = _admit_arguments(shard, next(self._fresh_ids), [asked])
-            answer = await self._nodes.run(shard, _ADMIT, _admit_keys(shard), arguments)
-            (answer,) = _admitted([asked], answer)
-            node = await self._nodes.of(shard)
+            said = await self._nodes.run(shard, _ADMIT, _admit_keys(shard), arguments)
+            (answer,) = _admitted([asked], said, await self._nodes.of(shard))
         if isinstance(answer, Exception):
-            self._nodes.learn_and_raise(answer)
-        bus_id, queued = answer
-        return Admitted(_id_of(bus_id, node), queued)
+            raise answer
+        return answer
+
+    def put(self, shard: int, batches: Sequence[Item], claims: Item | None, asker: Asker[Admitted | Exception]) -> bool:
+        """As `admit`, without waiting: the asker is told what that would return or raise.
+
+        Any other exception says that it is to be admitted by that, as does False, where nobody is told.
+        """
+        node = self._nodes.known(shard)
+        if node is None:
+            return False
+        self._gate(node).put(_Admission(shard, batches, claims), asker)
+        return True
 
     async def bus_id(self, shard: int) -> str:
         """The id under which a shard's content is known; a new one when Redis lost it, or may have."""
@@ -180,13 +187,13 @@ class Bus:
     async def _leave(self, shard: int, owner: str) -> None:
         await self._nodes.ask(shard, lambda redis: redis.zrem(_writers(shard), owner))
 
-    def _gate(self, node: Node) -> "Together[_Admission, Any]":
+    def _gate(self, node: Node) -> "Together[_Admission, Admitted | Exception]":
         if node not in self._gates:
             gate = self._gates[node] = Together(partial(self._admit_all, node), at_once=TOGETHER)
             self._stack.callback(self._tasks.create_task(gate.run(), name="admissions").cancel)
         return self._gates[node]
 
-    async def _admit_all(self, node: Node, asked: Sequence["_Admission"]) -> list[Any]:
+    async def _admit_all(self, node: Node, asked: Sequence["_Admission"]) -> list[Admitted | Exception]:
         """One call of the script for each shard; an error of one shard is no other's."""
         by_shard: dict[int, list[_Admission]] = {}
         for one in asked:
@@ -203,15 +210,21 @@ class Bus:
                 await node.ask(lambda redis: redis.script_load(_ADMIT.source))
                 answers = await evaluate()
         except (RedisError, OSError) as error:
-            return [error] * len(asked)
+            return [self._in_our_terms(error)] * len(asked)
         found = {
-            shard: iter(_admitted(of, answer)) for (shard, of), answer in zip(by_shard.items(), answers, strict=True)
+            shard: _admitted(of, self._in_our_terms(answer), node)
+            for (shard, of), answer in zip(by_shard.items(), answers, strict=True)
         }
         return [next(found[one.shard]) for one in asked]
 
+    def _in_our_terms(self, answer: Any) -> Any:
+        """An error as others know it, but for what sends us on."""
+        if not isinstance(answer, Exception) or isinstance(answer, AskError | TryAgainError):
+            return answer
+        return self._nodes.learn(answer)
 
-@dataclass(frozen=True, slots=True)
-class _Admission:
+
+class _Admission(NamedTuple):
     shard: int
     batches: Sequence[Item]
     claims: Item | None
@@ -243,15 +256,15 @@ def _admit_arguments(shard: int, fresh_id: str, asked: Iterable[_Admission]) -> 
     return arguments
 
 
-def _admitted(asked: Sequence[_Admission], answer: Any) -> Iterator[tuple[str, tuple[bool, ...]] | Exception]:
+def _admitted(asked: Sequence[_Admission], answer: Any, node: Node) -> Iterator[Admitted | Exception]:
     """To each its own part of what the script said: the content's id, and what was queued."""
     if isinstance(answer, Exception):
         yield from [answer] * len(asked)
         return
     content_id, *queued = answer
-    flags = map(bool, queued)
+    bus_id, flags = _id_of(content_id.decode(), node), map(bool, queued)
     for one in asked:
-        yield content_id.decode(), tuple(islice(flags, len(one.batches)))
+        yield Admitted(bus_id, tuple(islice(flags, len(one.batches))))
 
 
 def _id_of(content_id: str, node: Node) -> str:

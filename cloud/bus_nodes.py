@@ -146,14 +146,19 @@ class Nodes:
     async def of(self, shard: int) -> Node:
         """The node that has a shard, as far as is known. Raises BusDown."""
         await self._until_known()
+        node = self.known(shard)
+        if node is None:
+            self._doubted.set()
+            raise BusDown(f"no node of the Redis Cluster has slot {_slot_of(shard)}, where shard {shard} lies")
+        return node
+
+    def known(self, shard: int) -> Node | None:
+        """The same without asking anybody; None where nothing is known of it."""
         if self._only is not None:
             return self._only
-        slot = key_slot(b"{%02d}" % shard)
+        slot = _slot_of(shard)
         url = self._moved.get(slot) or next((of.url for of in self._slots if of.first <= slot <= of.last), None)
-        if url is None:
-            self._doubted.set()
-            raise BusDown(f"no node of the Redis Cluster has slot {slot}, where shard {shard} lies")
-        return self._node(url)
+        return None if url is None else self._node(url)
 
     async def placed(self, shards: Iterable[int]) -> dict[Node, list[int]]:
         """Nodes, and which of the shards each has; a shard that none has is left out. Raises BusDown if all are."""
@@ -276,6 +281,10 @@ class Nodes:
         if url not in self._nodes:
             self._nodes[url] = Node(url)
         return self._nodes[url]
+
+
+def _slot_of(shard: int) -> int:
+    return key_slot(b"{%02d}" % shard)
 
 
 async def _slots_by(node: Node) -> Sequence[_Slots] | None:

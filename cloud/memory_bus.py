@@ -12,6 +12,7 @@ from cloud.bus import Admitted
 from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, unpack
 from cloud.errors import BusFull
 from cloud.shard_queue import Key, QueueEntry, ShardQueue
+from cloud.together import Asker
 
 LIVE_BOUND = 1000
 
@@ -49,6 +50,16 @@ class MemoryBus:
         return None
 
     async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted:
+        return self._admit(shard, batches, claims)
+
+    def put(self, shard: int, batches: Sequence[Item], claims: Item | None, asker: Asker[Admitted | Exception]) -> bool:
+        try:
+            asker.set_result(self._admit(shard, batches, claims))
+        except BusFull as error:
+            asker.set_result(error)
+        return True
+
+    def _admit(self, shard: int, batches: Sequence[Item], claims: Item | None) -> Admitted:
         of = self._shard(shard)
         if len(of.queue.entries) >= self._entries_bound:
             raise BusFull("the queue is full")
@@ -60,7 +71,7 @@ class MemoryBus:
             if queued[-1]:
                 riding = None
                 live = LiveMessage(item.name.partition("/")[0], time.time_ns() // 1_000_000, unpack(item.body))
-                await self.publish_live(shard, [live])
+                self._publish(shard, live)
         if riding and riding.name not in of.claims:
             of.claims.add(riding.name)
             of.queue.add(None, _Content(riding.name, None, riding.body))
@@ -72,9 +83,7 @@ class MemoryBus:
 
     async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None:
         for message in messages:
-            for listener in self._shard(shard).listeners:
-                if not listener.full():
-                    listener.put_nowait(message)
+            self._publish(shard, message)
 
     async def subscribe_live(self, shards: Iterable[int]) -> AsyncIterator[LiveMessage | Gap]:
         inbox: asyncio.Queue[LiveMessage | Gap] = asyncio.Queue(LIVE_BOUND)
@@ -149,6 +158,11 @@ class MemoryBus:
             of.queue.wipe(secrets.token_hex(8))
             of.claims.clear()
             of.lease = ("", 0.0)
+
+    def _publish(self, shard: int, message: LiveMessage) -> None:
+        for listener in self._shard(shard).listeners:
+            if not listener.full():
+                listener.put_nowait(message)
 
     def _shard(self, shard: int) -> _Shard:
         return self._shards.setdefault(shard, _Shard())

@@ -2,10 +2,24 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+Told = TypeVar("Told", contravariant=True)
+
+
+class Asker(Protocol[Told]):
+    """Who is told an answer: a future, or what costs less than one and a task that waits for it."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Told, /) -> None:
+        """The answer. Must not raise, for others wait too."""
+
+    def cancel(self) -> object:
+        """There will be no answer: the process ends."""
 
 
 class Together(Generic[Question, Answer]):
@@ -16,7 +30,7 @@ class Together(Generic[Question, Answer]):
     ) -> None:
         self._answer_all = answer_all
         self._at_once = at_once
-        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Question, Asker[Answer]]] = []
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # remembered: asking for it is a system call
 
@@ -25,13 +39,17 @@ class Together(Generic[Question, Answer]):
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting.append((question, future))
-        self._arrived.set()
+        self.put(question, future)
         return await future
+
+    def put(self, question: Question, asker: Asker[Answer]) -> None:
+        """As `ask`, without waiting: `run` tells the asker."""
+        self._waiting.append((question, asker))
+        self._arrived.set()
 
     async def run(self) -> None:
         """Until cancelled; then those who wait are cancelled too."""
-        taken: Sequence[tuple[Question, asyncio.Future[Answer]]] = ()
+        taken: Sequence[tuple[Question, Asker[Answer]]] = ()
         try:
             while True:
                 await self._arrived.wait()
@@ -39,9 +57,9 @@ class Together(Generic[Question, Answer]):
                 if not self._waiting:
                     self._arrived.clear()
                 answers = await self._answer_all([question for question, _ in taken])
-                for (_, future), answer in zip(taken, answers, strict=True):
-                    if not future.done():  # whoever asked may have gone
-                        future.set_result(answer)
+                for (_, asker), answer in zip(taken, answers, strict=True):
+                    if not asker.done():
+                        asker.set_result(answer)
         finally:
-            for _, future in (*taken, *self._waiting):
-                future.cancel()
+            for _, asker in (*taken, *self._waiting):
+                asker.cancel()

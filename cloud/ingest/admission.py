@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cloud.bus_entries import Item, batch_item, claims_item, sent_item
 from cloud.errors import CloudError
-from cloud.ingest.reading import Taken
+from cloud.ingest.reading import Reading, Taken
 from wire.codec import CodecError, decode_batch
 from wire.envelope import Rejected, StreamClaim
 from wire.ledger import EMPTY_LEDGER, StreamLedger
@@ -54,6 +55,19 @@ def admit(batches: Iterable[Any], vehicle: str) -> Admission:
     return Admission(tuple(admitted), tuple(indices), tuple(rejected))
 
 
+def to_queue(vehicle: str, reading: Reading, ledgers: Mapping[str, StreamLedger]) -> tuple[list[Item], Item | None]:
+    """What of a request is not stored yet, and what its claims say beyond that, as the bus takes it."""
+    fresh = [one for one in reading.taken if not ledgers.get(one.stream, EMPTY_LEDGER).has(one.seq)]
+    said = unsaid(news(reading.claims, ledgers), reading.taken, ledgers)
+    items = [
+        sent_item(vehicle, one.stream, one.seq, one.alone_in)
+        if one.alone_in
+        else batch_item(vehicle, one.stream, one.seq, one.body)
+        for one in fresh
+    ]
+    return items, claims_item(vehicle, said) if said else None
+
+
 def news(claims: Iterable[StreamClaim], ledgers: Mapping[str, StreamLedger]) -> tuple[StreamClaim, ...]:
     """Those claims that would change the ledger. A repeated declaration costs no entry in the stream."""
     return tuple(claim for claim in claims if ledgers.get(claim.stream, EMPTY_LEDGER).is_news(claim))
@@ -68,8 +82,6 @@ def unsaid(
 
 def _is_said_by(claim: StreamClaim, taken: Iterable[Taken], ledgers: Mapping[str, StreamLedger]) -> bool:
     seqs = [one.seq for one in taken if one.stream == claim.stream]
-    if not claim.lost:
-        return claim.next <= max(seqs, default=-1) + 1
     return bool(seqs) and not ledgers.get(claim.stream, EMPTY_LEDGER).store(RangeSet.of(seqs)).is_news(claim)
 
 

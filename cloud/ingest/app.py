@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from cloud.ingest.batch_connections import Answer
-from cloud.ingest.body import Body, content_encoding, read_body, unpack_aside
+from cloud.ingest.body import Body, content_encoding, read_body, unpack_aside, unpack_at_once
 from cloud.ingest.devices import Devices
 from cloud.ingest.enrolment import MOST_BYTES, Enrolment
 from cloud.ingest.http_head import BATCHES, Head
@@ -69,9 +69,30 @@ class IngestApi:
                 unpacked = await unpack_aside(body, coding, plain_limit=self._plain_bytes)
                 answer = 200, _JSON, await self._ingest.take_batches(device, unpacked)
         except Problem as problem:
-            answer = problem.status, problem_fields(problem), problem_body(problem)
+            answer = _problem(problem)
         self._metrics.answered(BATCHES, answer[0], time.perf_counter() - began)
         return answer
+
+    def answer_soon(self, head: Head, body: bytes, tell: Callable[[Answer | None], None]) -> bool:
+        """As `cloud.ingest.batch_connections.Soon`: what is plainly good, of a vehicle that is known."""
+        began = time.perf_counter()
+        device = self._devices.known(head.authorization)
+        if device is None or not self._turns.take(device.vehicle):
+            return False
+        turns, vehicle, metrics = self._turns, device.vehicle, self._metrics
+
+        def told(said: bytes | Problem | None) -> None:
+            turns.give_back(vehicle)
+            answer = said if said is None else _problem(said) if isinstance(said, Problem) else (200, _JSON, said)
+            if answer is not None:
+                metrics.answered(BATCHES, answer[0], time.perf_counter() - began)
+            tell(answer)
+
+        unpacked = unpack_at_once(body, head.encoding, plain_limit=self._plain_bytes)
+        if unpacked is not None and self._ingest.take_soon(device, unpacked, told):
+            return True
+        turns.give_back(vehicle)
+        return False
 
     async def _post_batches(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))
@@ -124,6 +145,10 @@ class IngestApi:
             return response
 
         return answer
+
+
+def _problem(problem: Problem) -> Answer:
+    return problem.status, problem_fields(problem), problem_body(problem)
 
 
 async def _nowhere(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ connection, are aiohttp's. Requests of a connection are answered in their order,
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from functools import lru_cache, partial
 from http import HTTPStatus
@@ -25,21 +25,28 @@ MOST_BYTES: Final = 1_500_000
 """Of a body, which is here before anybody is asked who sent it; agents send less. Of more aiohttp's side asks first."""
 _LOOK_EVERY_S: Final = 5.0
 _AHEAD_BYTES: Final = 262_144
+_READ_BYTES: Final = 262_144
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
 """Status, fields beside the usual ones, body."""
 Answering = Callable[[Head, bytes], Awaitable[Answer]]
+Soon = Callable[[Head, bytes, Callable[[Answer | None], None]], bool]
+"""Tells the answer when it is there. What says False, or tells None later, leaves the request to `Answering`."""
 Protocols = Callable[[], asyncio.BaseProtocol]
 
 
 class BatchConnections:
     """What a listener serves. Silent connections end, and all of them when serving ends, the busy ones last."""
 
-    def __init__(self, answer: Answering, *, body_bytes: int) -> None:
+    def __init__(self, answer: Answering, soon: Soon = lambda head, body, tell: False, *, body_bytes: int) -> None:
         self.answer = answer
+        self.soon = soon
         self.body_bytes = min(body_bytes, MOST_BYTES)
         self.open: set[_Connection] = set()
         self.closing = False
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+        """What any connection received is read into this, and taken out at once."""
+        self._all_gone = asyncio.Event()
 
     @asynccontextmanager
     async def serving(self, others: Protocols) -> AsyncIterator[Protocols]:
@@ -60,16 +67,23 @@ class BatchConnections:
 
     async def _close(self) -> None:
         self.closing = True
-        busy = [connection.task for connection in self.open if connection.task]
         for connection in list(self.open):
             connection.end()
-        if busy:
-            await asyncio.wait(busy, timeout=LAST_ANSWERS_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ANSWERS_S if self.open else 0):
+                await self._all_gone.wait()
         for connection in list(self.open):
             connection.abort()
 
+    def gone(self, connection: "_Connection") -> None:
+        self.open.discard(connection)
+        if self.closing and not self.open:
+            self._all_gone.set()
 
-class _Connection(asyncio.Protocol):
+
+class _Connection(asyncio.BufferedProtocol):
+    # Not a Protocol, for each of whose reads the event loop has 256 KiB mapped and unmapped.
+
     def __init__(self, server: BatchConnections, others: Protocols) -> None:
         self._server = server
         self._others = others
@@ -78,16 +92,21 @@ class _Connection(asyncio.Protocol):
         self._head: Head | None = None
         self._since_s = time.monotonic()
         self._may_write = True
-        self.task: asyncio.Task[None] | None = None
+        self._asked: tuple[Head, bytes] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._server.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.open.discard(self)
+        self._server.gone(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._server.buffer[:nbytes])
         if not self._arrived:
             self._arrived = data
             self._since_s = time.monotonic()
@@ -95,7 +114,7 @@ class _Connection(asyncio.Protocol):
             if isinstance(self._arrived, bytes):
                 self._arrived = bytearray(self._arrived)
             self._arrived += data
-        if self.task is None and self._may_write:
+        if self._asked is None and self._may_write:
             self._begin()
         elif len(self._arrived) > _AHEAD_BYTES:
             self._transport.pause_reading()
@@ -110,7 +129,7 @@ class _Connection(asyncio.Protocol):
     def look(self, now_s: float) -> None:
         """Whether a request comes too slowly, or none for too long."""
         quiet_s = now_s - self._since_s
-        if self.task is not None:
+        if self._asked is not None:
             return
         if self._arrived and quiet_s > PATIENCE_S and self._may_write:
             self._hand_over()
@@ -119,7 +138,7 @@ class _Connection(asyncio.Protocol):
 
     def end(self) -> None:
         """After the request that is being answered."""
-        if self.task is None:
+        if self._asked is None:
             self._transport.close()
 
     def abort(self) -> None:
@@ -135,16 +154,27 @@ class _Connection(asyncio.Protocol):
         else:
             body = bytes(self._arrived[head.begin : head.end])
             self._arrived, self._head = self._arrived[head.end :], None
-            self.task = self._loop.create_task(self._serve(head, body), name="batches")
+            self._asked = head, body
+            if not self._server.soon(head, body, self._told):
+                self._told(None)
+
+    def _told(self, answer: Answer | None) -> None:
+        if answer is not None:
+            self._write(answer)
+        elif self._asked is not None:
+            self._task = self._loop.create_task(self._serve(*self._asked), name="batches")
 
     async def _serve(self, head: Head, body: bytes) -> None:
         try:
-            status, fields, said = await self._server.answer(head, body)
+            answer = await self._server.answer(head, body)
         except BaseException:
             self._transport.abort()
             raise
-        finally:
-            self.task = None
+        self._write(answer)
+
+    def _write(self, answer: Answer) -> None:
+        status, fields, said = answer
+        self._asked = self._task = None
         if self._transport.is_closing():
             return
         self._transport.write(_head_of_answer(status, fields, len(said), int(time.time())) + said)
@@ -155,12 +185,12 @@ class _Connection(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        if self._arrived and self.task is None and self._may_write:
+        if self._arrived and self._asked is None and self._may_write:
             self._transport.resume_reading()
             self._begin()
 
     def _hand_over(self) -> None:
-        self._server.open.discard(self)
+        self._server.gone(self)
         other = cast(asyncio.Protocol, self._others())
         self._transport.set_protocol(other)
         self._transport.resume_reading()

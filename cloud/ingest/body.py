@@ -82,11 +82,18 @@ def content_encoding(values: tuple[str, ...]) -> str:
 
 async def unpack_aside(body: bytes, coding: str, *, plain_limit: int) -> Body:
     """As `unpack`, in a thread where that takes a while, so that others are answered meanwhile."""
-    if coding == "zstd" and (whole := _one_frame(body, min(plain_limit, AT_ONCE_BYTES))) is not None:
-        return Body(whole, body)
+    if (at_once := unpack_at_once(body, coding, plain_limit=plain_limit)) is not None:
+        return at_once
     if coding == "identity":
         return unpack(body, coding, plain_limit=plain_limit)
     return await asyncio.to_thread(unpack, body, coding, plain_limit=plain_limit)
+
+
+def unpack_at_once(body: bytes, coding: str | None, *, plain_limit: int) -> Body | None:
+    """What agents send, one frame of zstd; None for anything else, and for what would take a while."""
+    if coding == "zstd" and (whole := _one_frame(body, min(plain_limit, AT_ONCE_BYTES))) is not None:
+        return Body(whole, body)
+    return None
 
 
 def unpack(body: bytes, coding: str, *, plain_limit: int) -> Body:

@@ -37,15 +37,20 @@ class Campaigns:
 
     async def etag(self, vehicle_id: int, changes: str) -> str | None:
         """NO_CAMPAIGN for its own file; None while the database cannot be asked. `changes` was read before."""
-        known = self._known.get(vehicle_id)
-        if known is None or known.changes != changes:
+        etag = self.known_etag(vehicle_id, changes)
+        if etag is None:
             etag = await self._questions.ask(vehicle_id)
             if etag is None:
                 return None
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            known = self._known[vehicle_id] = _Known(changes, etag)
-        return known.etag
+            self._known[vehicle_id] = _Known(changes, etag)
+        return etag
+
+    def known_etag(self, vehicle_id: int, changes: str) -> str | None:
+        """The same without asking; None where that would be needed."""
+        known = self._known.get(vehicle_id)
+        return known.etag if known is not None and known.changes == changes else None
 
     async def document(self, vehicle_id: int) -> bytes:
         """As it goes over the wire. Raises Problem 404 where there is none, or 503."""

@@ -31,16 +31,16 @@ class Catalogs:
         self._now_s = now_s
         self._known: set[tuple[int, str]] = set()
         self._asked_s: dict[tuple[int, str], float] = {}
+        self._epoch: str | None = None
 
     async def lacking(self, fleet_id: int, hashes: Iterable[str]) -> tuple[str, ...]:
         """Those that the fleet has not got; nothing while the database cannot be asked."""
-        unknown = {hash for hash in hashes if (fleet_id, hash) not in self._known}
-        now_s = self._now_s()
-        asked = [hash for hash in unknown if now_s - self._asked_s.get((fleet_id, hash), -ASK_AGAIN_S) >= ASK_AGAIN_S]
+        unknown = self._unknown(fleet_id, hashes)
+        asked = self._to_ask(fleet_id, unknown)
         if asked:
             if len(self._asked_s) > REMEMBERED:
                 self._asked_s.clear()
-            self._asked_s.update(((fleet_id, hash), now_s) for hash in asked)
+            self._asked_s.update(((fleet_id, hash), self._now_s()) for hash in asked)
             try:
                 async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
                     rows = await connection.fetch(_SQL["known_catalogs"], fleet_id, asked)
@@ -49,11 +49,20 @@ class Catalogs:
             found = {row["hash"] for row in rows}
             self._remember(fleet_id, found)
             unknown -= found
-        return tuple(sorted(hash for hash in unknown if (fleet_id, hash) not in self._known))
+        return tuple(sorted(self._unknown(fleet_id, unknown)))
 
-    def forget(self) -> None:
-        """After the database was away, it may be an older one."""
-        self._known.clear()
+    def known_lacking(self, fleet_id: int, hashes: Iterable[str]) -> tuple[str, ...] | None:
+        """The same without asking; None where that would be needed."""
+        unknown = self._unknown(fleet_id, hashes)
+        if not unknown:
+            return ()
+        return None if self._to_ask(fleet_id, unknown) else tuple(sorted(unknown))
+
+    def watch(self, epoch: str) -> None:
+        """Forgets what was there when the database says that it may be an older one."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._known.clear()
 
     async def put(self, fleet_id: int, hash: str, body: bytes) -> None:
         """Raises Problem 400, 422 or 503."""
@@ -75,6 +84,14 @@ class Catalogs:
                 raise Problem(422, f"the catalog cannot be stored: {error}") from error
             raise try_again("the database cannot take the catalog now") from error
         self._remember(fleet_id, [hash])
+
+    def _unknown(self, fleet_id: int, hashes: Iterable[str]) -> set[str]:
+        return {hash for hash in hashes if (fleet_id, hash) not in self._known}
+
+    def _to_ask(self, fleet_id: int, unknown: Iterable[str]) -> list[str]:
+        """Those of which nobody was asked a moment ago."""
+        since_s = self._now_s() - ASK_AGAIN_S
+        return [hash for hash in unknown if self._asked_s.get((fleet_id, hash), since_s) <= since_s]
 
     def _remember(self, fleet_id: int, hashes: Collection[str]) -> None:
         if len(self._known) + len(hashes) > REMEMBERED:

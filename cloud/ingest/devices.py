@@ -30,10 +30,15 @@ class Devices:
 
     async def identify(self, authorization: str | None) -> Device:
         """Raises Problem 401, or 503 for an unknown token while the database cannot be asked."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip().startswith(DEVICE_TOKEN):
+        token = _token_in(authorization)
+        if token is None:
             raise _unauthorized(f"send 'Authorization: Bearer {DEVICE_TOKEN}…', the vehicle's device token")
-        return await self._look(token_hash(token.strip()), partial(accounts.device, token=token.strip()))
+        return await self._look(token_hash(token), partial(accounts.device, token=token))
+
+    def known(self, authorization: str | None) -> Device | None:
+        """Who sends, where the database need not be asked."""
+        token = _token_in(authorization)
+        return None if token is None else self._fresh(token_hash(token))
 
     async def vouched_for(self, vehicle: str) -> Device:
         """A vehicle that the MQTT broker has authenticated. Raises the same."""
@@ -53,10 +58,14 @@ class Devices:
             self._unknown[ident] = self._now_s() + FRESH_S
             raise _nobody(ident) from problem
 
-    async def _look(self, key: bytes | str, ask: Callable[[Executor], Awaitable[Device | None]]) -> Device:
+    def _fresh(self, key: bytes | str) -> Device | None:
         device, asked_s = self._known.get(key, (None, 0.0))
-        if device is not None and self._now_s() - asked_s < FRESH_S:
-            return device
+        return device if device is not None and self._now_s() - asked_s < FRESH_S else None
+
+    async def _look(self, key: bytes | str, ask: Callable[[Executor], Awaitable[Device | None]]) -> Device:
+        if (fresh := self._fresh(key)) is not None:
+            return fresh
+        device, _ = self._known.get(key, (None, 0.0))
         try:
             async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
                 found = await ask(connection)
@@ -71,6 +80,12 @@ class Devices:
             del self._known[next(iter(self._known))]
         self._known[key] = (found, self._now_s())
         return found
+
+
+def _token_in(authorization: str | None) -> str | None:
+    scheme, _, rest = (authorization or "").partition(" ")
+    token = rest.strip()
+    return token if scheme.lower() == "bearer" and token.startswith(DEVICE_TOKEN) else None
 
 
 def _unauthorized(detail: str) -> Problem:

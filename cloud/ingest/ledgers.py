@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
 
 from cloud.database import QUICK_S, UNAVAILABLE, Pool
 from cloud.queries import load
-from cloud.together import Together
+from cloud.together import Asker, Together
 from wire.ledger import StreamLedger
 from wire.ranges import RangeSet
 
@@ -22,8 +21,7 @@ _SQL = load("ingest")
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class LedgerView:
+class LedgerView(NamedTuple):
     """Read in one statement. A stream that is not in `streams` is not known."""
 
     epoch: str
@@ -32,8 +30,7 @@ class LedgerView:
     streams: Mapping[str, StreamLedger]
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     vehicle_id: int
     streams: Iterable[str]
 
@@ -50,6 +47,13 @@ class LedgerReader:
         if self._down_until_s and asyncio.get_running_loop().time() < self._down_until_s:
             return None
         return await self._questions.ask(_Question(vehicle_id, streams))
+
+    def put(self, vehicle_id: int, streams: Iterable[str], asker: Asker[LedgerView | None]) -> bool:
+        """As `read`, without waiting. False, and nobody is told, where that would be None at once."""
+        if self._down_until_s and asyncio.get_running_loop().time() < self._down_until_s:
+            return False
+        self._questions.put(_Question(vehicle_id, streams), asker)
+        return True
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -1,8 +1,11 @@
 """What ingest counts."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from cloud.ingest.reading import Reading
 
 
 class IngestMetrics:
@@ -28,6 +31,15 @@ class IngestMetrics:
         # Looking up a child takes longer than counting.
         self._requests_of = cache(self.requests.labels)
         self._seconds_of = cache(self.seconds.labels)
+
+    def took(self, reading: Reading, queued: Sequence[bool]) -> None:
+        """A request's batches; those that were not queued were in flight."""
+        self.accepted.inc(len(reading.taken))
+        self.samples.inc(reading.samples)
+        if reading.rejected:
+            self.rejected.inc(len(reading.rejected))
+        if False in queued:
+            self.repeated.inc(queued.count(False))
 
     def answered(self, route: str, status: int, took_s: float) -> None:
         """A request over, or as over, HTTP."""

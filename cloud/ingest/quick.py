@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 
 from cloud.facts import MAX_TIME_MS, MIN_TIME_MS
-from cloud.ingest.reading import Reading, Taken
+from cloud.ingest.reading import Reading, Taken, telling
 from wire.codec import MAX_SCALE
 from wire.envelope import StreamClaim
 from wire.model import LATITUDE_LIMIT, LONGITUDE_LIMIT
@@ -70,8 +70,11 @@ _is_stream: Final = re.compile(STREAM_PATTERN[:-1]).fullmatch
 _is_hash: Final = re.compile("[0-9a-f]{64}").fullmatch
 
 
-def read_quickly(plain: bytes, vehicle: str) -> Reading | None:
-    """A request's JSON: dense batches of `vehicle`, without events, frames, flags, losses or escapes. None else."""
+def read_quickly(plain: bytes, vehicle: str, frame: bytes | None = None) -> Reading | None:
+    """A request's JSON: dense batches of `vehicle`, without events, frames, flags, losses or escapes. None else.
+
+    `frame` is the whole as it came, packed: one batch is handed on like that.
+    """
     if len(plain) > MOST_BYTES or b"\\" in plain:
         return None
     taken = []
@@ -87,13 +90,15 @@ def read_quickly(plain: bytes, vehicle: str) -> Reading | None:
             if samples is None or batch.vehicle != vehicle:
                 return None
             names += _names(batch)
-            taken.append(Taken(batch.stream, batch.seq, batch.catalog, samples, body))
+            alone_in = frame if len(envelope.batches) == 1 else None
+            taken.append(Taken(batch.stream, batch.seq, batch.catalog, samples, body, alone_in))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     # As many colons as names that were kept: none was there twice in one object, where only the last would count.
-    if plain.count(b":") != names or not all(_is_stream(claim.stream) for claim in envelope.streams):
+    if plain.count(b":") != names or None in [_is_stream(claim.stream) for claim in envelope.streams]:
         return None
-    return Reading(tuple(taken), tuple(StreamClaim(stream=one.stream, next=one.next) for one in envelope.streams))
+    claims = [StreamClaim(stream=one.stream, next=one.next) for one in telling(envelope.streams, taken)]
+    return Reading(tuple(taken), tuple(claims))
 
 
 def _samples(batch: _Batch) -> int | None:
@@ -109,7 +114,7 @@ def _samples(batch: _Batch) -> int | None:
         return None
     lengths = [len(dt) for dt in times]
     samples = 0
-    whole: list[Any] = []  # what must be integers
+    whole: list[list[Any]] = []  # columns of integers
     columns: Iterable[list[Any]] = (batch.signals or {}).values()
     for column in columns:
         # In line, for there are twenty of them in a batch. What cannot be compared or used as an index is not good.
@@ -122,11 +127,14 @@ def _samples(batch: _Batch) -> int | None:
             elif len(column) != length + 3 or not 0 <= scale <= MAX_SCALE or step < 1 or index < 0:
                 return None
             else:
-                whole += column
+                whole.append(column)
         except (TypeError, IndexError):
             return None
         samples += length
-    if whole and set(map(type, whole)) != _INTEGERS:
+    try:
+        if type(sum(map(sum, whole))) is not int:  # one value that is none makes the sum another's type
+            return None
+    except TypeError:
         return None
     return samples if batch.fixes is None or _are_fixes(batch.fixes, lengths) else None
 

@@ -1,38 +1,36 @@
 """The reply to a request, written as `wire.envelope.Reply` reads it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from cloud.ingest.ledgers import LedgerView
 from cloud.ingest.reading import Reading
-from wire.ranges import RangeSet
+from wire.ledger import EMPTY_LEDGER, StreamLedger
 
 
 def reply_json(
-    reading: Reading,
-    settled: Mapping[str, RangeSet],
-    *,
-    bus: str | None,
-    epoch: str | None,
-    campaign: str | None,
-    catalogs: Sequence[str],
+    reading: Reading, view: LedgerView | None, *, bus: str | None, campaign: str | None, catalogs: Sequence[str]
 ) -> bytes:
-    """`settled` by stream: what needs no resending."""
+    """Without a `view` of the ledger nothing is said to be settled."""
     return msgspec.json.encode(
         {
             "accepted": [{"stream": one.stream, "seq": one.seq} for one in reading.taken],
             "rejected": [one.model_dump() for one in reading.rejected] if reading.rejected else (),
-            "settled": [_view(stream, seqs) for stream, seqs in settled.items()],
+            "settled": [_settled(stream, view.streams.get(stream, EMPTY_LEDGER)) for stream in sorted(reading.streams)]
+            if view
+            else (),
             "bus": bus,
-            "epoch": epoch,
+            "epoch": view.epoch if view else None,
             "campaign": campaign,
             "catalogs": catalogs,
         }
     )
 
 
-def _view(stream: str, settled: RangeSet) -> dict[str, object]:
+def _settled(stream: str, ledger: StreamLedger) -> dict[str, object]:
     """As `wire.envelope.Settled` describes it."""
+    settled = ledger.settled
     upto, head = settled.upto, settled.head
     return {
         "stream": stream,

@@ -21,14 +21,19 @@ T = TypeVar("T")
 
 async def read_request(body: Body, vehicle: str, aside: Aside) -> Reading:
     """Raises Problem 400, 403, 413, 422 or 503; then nothing of it is to be taken."""
-    quick = await _read_quickly(body.plain, vehicle)
+    quick = await _read_quickly(body, vehicle)
     if quick is None:
         if len(body.plain) < IN_PROCESS_FROM_BYTES:
             return await in_thread(read_thoroughly, body.plain, vehicle)
         return await aside.read(body.plain, vehicle)
-    if body.frame and len(quick.taken) == 1:
-        return quick._replace(taken=(quick.taken[0]._replace(alone_in=body.frame),))
     return quick
+
+
+def read_at_once(body: Body, vehicle: str) -> Reading | None:
+    """What is plainly good and not so large that others would have to wait."""
+    if len(body.plain) >= QUICK_IN_THREAD_FROM_BYTES:
+        return None
+    return read_quickly(body.plain, vehicle, body.frame)
 
 
 async def in_thread(work: Callable[Concatenate[bytes, P], T], plain: bytes, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -38,7 +43,7 @@ async def in_thread(work: Callable[Concatenate[bytes, P], T], plain: bytes, *arg
     return await asyncio.to_thread(work, plain, *args, **kwargs)
 
 
-async def _read_quickly(plain: bytes, vehicle: str) -> Reading | None:
-    if QUICK_IN_THREAD_FROM_BYTES <= len(plain) <= MOST_BYTES:
-        return await asyncio.to_thread(read_quickly, plain, vehicle)
-    return read_quickly(plain, vehicle)
+async def _read_quickly(body: Body, vehicle: str) -> Reading | None:
+    if QUICK_IN_THREAD_FROM_BYTES <= len(body.plain) <= MOST_BYTES:
+        return await asyncio.to_thread(read_quickly, body.plain, vehicle, body.frame)
+    return read_at_once(body, vehicle)

@@ -9,33 +9,33 @@ import structlog
 
 from cloud.accounts import Device
 from cloud.bus import Admitted
-from cloud.bus_entries import Item, LiveMessage, batch_item, claims_item, sent_item
+from cloud.bus_entries import Item, LiveMessage
 from cloud.database import UNAVAILABLE, is_about_the_data
 from cloud.errors import BusDown, BusFull, DatabaseError
 from cloud.facts import facts_of
-from cloud.ingest import admission
+from cloud.ingest import soon
+from cloud.ingest.admission import to_queue
 from cloud.ingest.aside import Aside
 from cloud.ingest.body import Body
 from cloud.ingest.campaigns import Campaigns
 from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.flat_events import KeyedBatch, read_events
-from cloud.ingest.ledgers import LedgerReader, LedgerView
+from cloud.ingest.ledgers import LedgerReader
 from cloud.ingest.metrics import IngestMetrics
-from cloud.ingest.reading import Reading, Taken
 from cloud.ingest.reply import reply_json
-from cloud.ingest.requests import read_request
-from cloud.ingest.retry import try_again
+from cloud.ingest.requests import read_at_once, read_request
+from cloud.ingest.retry import not_queued, try_again
+from cloud.ingest.soon import Soon, Tell
 from cloud.problem import Problem
 from cloud.store import Store
-from wire.envelope import StreamClaim
-from wire.ledger import EMPTY_LEDGER, StreamLedger
+from wire.ledger import StreamLedger
 from wire.names import shard_of
 
 _NOTHING: Final[Mapping[str, StreamLedger]] = {}
 log = structlog.get_logger()
 
 
-class Queue(Protocol):
+class Queue(soon.Queue, Protocol):
     async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted: ...
     async def bus_id(self, shard: int) -> str: ...
     async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None: ...
@@ -62,29 +62,30 @@ class Ingest:
         self._metrics = metrics
         self._aside = aside
         self._shards = shards
-        self._epoch: str | None = None
+        self._soon = Soon(bus, ledgers, catalogs, campaigns, metrics, shards=shards)
 
     async def take_batches(self, device: Device, body: Body) -> bytes:
         """A request to the reply's JSON. Raises Problem 400, 403, 413, 422 or 503; then nothing is taken."""
         reading = await read_request(body, device.vehicle, self._aside)
-        taken = reading.taken
-        streams = {claim.stream for claim in reading.claims} | {one.stream for one in taken}
-        view = await self._ledgers.read(device.vehicle_id, streams)
-        self._watch_epoch(view)
-        known = view.streams if view else _NOTHING
-        fresh = [one for one in taken if not known.get(one.stream, EMPTY_LEDGER).has(one.seq)]
-        news = admission.unsaid(admission.news(reading.claims, known), taken, known)
-        bus_id = await self._queue(device.vehicle, fresh, news)
-        self._count(reading)
-        catalogs = {one.catalog for one in taken if one.catalog}
+        view = await self._ledgers.read(device.vehicle_id, reading.streams)
+        if view is not None:
+            self._catalogs.watch(view.epoch)
+        items, claims = to_queue(device.vehicle, reading, view.streams if view else _NOTHING)
+        bus_id, queued = await self._queue(shard_of(device.vehicle, self._shards), items, claims)
+        self._metrics.took(reading, queued)
+        catalogs = reading.catalogs
         return reply_json(
             reading,
-            {stream: known.get(stream, EMPTY_LEDGER).settled for stream in sorted(streams)} if view else {},
+            view,
             bus=bus_id,
-            epoch=view.epoch if view else None,
             campaign=await self._campaigns.etag(device.vehicle_id, view.changes) if view else None,
             catalogs=await self._catalogs.lacking(device.fleet_id, catalogs) if catalogs else (),
         )
+
+    def take_soon(self, device: Device, body: Body, tell: Tell) -> bool:
+        """The same for what is plainly good, at less cost; False where that is the way to go, and `tell` not told."""
+        reading = read_at_once(body, device.vehicle)
+        return reading is not None and self._soon.take(device, reading, tell)
 
     async def put_catalog(self, device: Device, hash: str, body: bytes) -> None:
         """Raises Problem 400, 422 or 503."""
@@ -118,30 +119,18 @@ class Ingest:
         unusual = {"set_aside": stored.aside, "erased": stored.erased}
         return {"stored": stored.stored, "repeated": stored.repeated} | {n: k for n, k in unusual.items() if k}
 
-    async def _queue(self, vehicle: str, taken: Sequence[Taken], news: Sequence[StreamClaim]) -> str | None:
-        """The bus id; None when there was nothing to queue and Redis is down."""
-        shard = shard_of(vehicle, self._shards)
-        if not taken and not news:
+    async def _queue(self, shard: int, items: Sequence[Item], claims: Item | None) -> tuple[str | None, Sequence[bool]]:
+        """The bus id, and what of it was queued; None when there was nothing to queue and Redis is down."""
+        if not items and claims is None:
             try:
-                return await self._bus.bus_id(shard)
+                return await self._bus.bus_id(shard), ()
             except (BusDown, BusFull):
-                return None
-        items = [
-            sent_item(vehicle, one.stream, one.seq, one.alone_in)
-            if one.alone_in
-            else batch_item(vehicle, one.stream, one.seq, one.body)
-            for one in taken
-        ]
+                return None, ()
         try:
-            admitted = await self._bus.admit(shard, items, claims_item(vehicle, news) if news else None)
-        except BusFull as error:
-            raise try_again("the queue is full, the database does not keep up") from error
-        except BusDown as error:
-            log.warning("not queued", problem=str(error))
-            raise try_again("the queue does not answer") from error
-        if repeated := admitted.queued.count(False):
-            self._metrics.repeated.inc(repeated)
-        return admitted.bus_id
+            admitted = await self._bus.admit(shard, items, claims)
+        except (BusDown, BusFull) as error:
+            raise not_queued(error) from error
+        return admitted.bus_id, admitted.queued
 
     async def _publish(self, vehicle: str, bodies: Sequence[bytes]) -> None:
         """A hint to whoever watches, and never a reason to refuse what is stored."""
@@ -152,14 +141,3 @@ class Ingest:
             )
         except BusDown:
             self._metrics.live_missed.inc(len(bodies))
-
-    def _watch_epoch(self, view: LedgerView | None) -> None:
-        if view is not None and view.epoch != self._epoch:
-            self._epoch = view.epoch
-            self._catalogs.forget()
-
-    def _count(self, reading: Reading) -> None:
-        self._metrics.accepted.inc(len(reading.taken))
-        self._metrics.samples.inc(sum(one.samples for one in reading.taken))
-        if reading.rejected:
-            self._metrics.rejected.inc(len(reading.rejected))

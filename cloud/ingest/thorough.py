@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from cloud.ingest import admission
 from cloud.ingest.quick import MOST_BATCHES, MOST_STREAMS
-from cloud.ingest.reading import Reading, Taken
+from cloud.ingest.reading import Reading, Taken, telling
 from cloud.ingest.storable import problem_of
 from cloud.problem import Problem
 from wire.codec import CodecError, parse_json
@@ -56,7 +56,7 @@ def read_thoroughly(plain: bytes, vehicle: str) -> Reading:
     except CodecError as error:
         raise Problem(422, error.problem) from error
     taken, rejected = judge(request.batches, vehicle)
-    return Reading(taken, request.streams, rejected)
+    return Reading(taken, tuple(telling(request.streams, taken)), rejected)
 
 
 class _Repeated(Exception):

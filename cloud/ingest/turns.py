@@ -1,6 +1,5 @@
 """How much of ingest one vehicle may have at once."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,21 +13,31 @@ AT_ONCE: Final = 8
 
 class Turns:
     def __init__(self) -> None:
-        self._busy: Counter[str] = Counter()
+        self._busy: dict[str, int] = {}
 
     @contextmanager
     def of(self, vehicle: str) -> Iterator[None]:
         """Raises Problem 429: a vehicle that asks faster than it is answered must not crowd out the others."""
-        if self._busy[vehicle] >= AT_ONCE:
+        if not self.take(vehicle):
             raise Problem(
                 429,
                 f"{AT_ONCE} requests of '{vehicle}' are being served; wait for their answers",
                 headers={hdrs.RETRY_AFTER: "1"},
             )
-        self._busy[vehicle] += 1
         try:
             yield
         finally:
-            self._busy[vehicle] -= 1
-            if not self._busy[vehicle]:
-                del self._busy[vehicle]
+            self.give_back(vehicle)
+
+    def take(self, vehicle: str) -> bool:
+        """Whether there is a turn for it now, which is to be given back."""
+        busy = self._busy.get(vehicle, 0)
+        if busy >= AT_ONCE:
+            return False
+        self._busy[vehicle] = busy + 1
+        return True
+
+    def give_back(self, vehicle: str) -> None:
+        busy = self._busy.pop(vehicle) - 1
+        if busy:
+            self._busy[vehicle] = busy

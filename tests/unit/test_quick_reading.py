@@ -153,12 +153,20 @@ USUAL = Batch(
 
 
 def test_what_agents_send_is_read_the_quick_way() -> None:
-    plain = body([USUAL, USUAL.model_copy(update={"seq": 8})], [{"stream": STREAM, "next": 9, "lost": []}])
+    plain = body([USUAL, USUAL.model_copy(update={"seq": 8})], [{"stream": STREAM, "next": 12, "lost": []}])
     reading = read_quickly(plain, VEHICLE)
     assert reading is not None
     assert [(one.seq, one.samples, one.catalog) for one in reading.taken] == [(7, 2, "0f" * 32), (8, 2, "0f" * 32)]
     assert reading.taken[0].body == encode_batch(USUAL)
-    assert reading.claims[0].next == 9
+    assert reading.claims[0].next == 12
+
+
+def test_claim_that_says_no_more_than_the_batches_beside_it_is_left_out() -> None:
+    ends = [{"stream": STREAM, "next": 8, "lost": []}, {"stream": OTHER, "next": 0, "lost": []}]
+    reading = read_quickly(body([USUAL], ends), VEHICLE)
+    assert reading is not None
+    assert [claim.stream for claim in reading.claims] == [OTHER]
+    assert reading.streams == {STREAM, OTHER}
 
 
 @pytest.mark.parametrize(
