@@ -246,13 +246,11 @@ def _admit_keys(shard: int) -> list[str]:
 def _admit_arguments(shard: int, fresh_id: str, asked: Iterable[_Admission]) -> list[str | bytes]:
     arguments: list[str | bytes] = [f"live:{{{shard:02d}}}", fresh_id]
     for one in asked:
-        arguments += (
-            (str(len(one.batches)), one.claims.name, one.claims.body)
-            if one.claims
-            else (str(len(one.batches)), "", b"")
-        )
+        arguments.append(f"{len(one.batches)}+" if one.claims else str(len(one.batches)))
         for item in one.batches:
-            arguments += (item.name, item.body)
+            arguments += item
+        if one.claims:
+            arguments += one.claims
     return arguments
 
 
@@ -261,8 +259,8 @@ def _admitted(asked: Sequence[_Admission], answer: Any, node: Node) -> Iterator[
     if isinstance(answer, Exception):
         yield from [answer] * len(asked)
         return
-    content_id, *queued = answer
-    bus_id, flags = _id_of(content_id.decode(), node), map(bool, queued)
+    content_id, queued = answer
+    bus_id, flags = _id_of(content_id.decode(), node), map(ord("1").__eq__, queued)
     for one in asked:
         yield Admitted(bus_id, tuple(islice(flags, len(one.batches))))
 

@@ -31,11 +31,10 @@ class RangeSet:
     @classmethod
     def from_pg(cls, text: str) -> RangeSet:
         """Read PostgreSQL's `int8multirange` text, whose ranges are half open, in order and apart: `{[0,5),[7,8)}`."""
-        inner = text.strip()[1:-1]
-        if not inner:
+        if text == "{}":
             return EMPTY
         found = cls()
-        pairs = [part.strip("[)").split(",") for part in inner.split("),")]
+        pairs = [part.split(",") for part in text[2:-2].split("),[")]
         found._ranges = tuple([(int(low), int(high) - 1) for low, high in pairs])
         return found
 

@@ -11,10 +11,12 @@ BATCHES: Final = "/v1/batches"
 
 _REQUEST: Final = f"POST {BATCHES} HTTP/1.1".encode()
 _END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"\r\nContent-Length: "
 _MOST_BYTES: Final = 4_096
 _MOST_DIGITS: Final = 9
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-_ABOUT_THE_CONNECTION: Final = frozenset(("expect", "te", "trailer", "transfer-encoding", "upgrade"))
+_LEFT_TO_AIOHTTP: Final = frozenset(("content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"))
+"""A length in other letters, or a second one, and what is about the connection."""
 
 
 class Head(NamedTuple):
@@ -31,28 +33,36 @@ def read_head(data: bytes | bytearray) -> Head | None:
     end = data.find(_END, 0, _MOST_BYTES)
     if end < 0 or not data.startswith(_REQUEST):
         return None
-    text = data[len(_REQUEST) : end].decode("latin-1")
+    before, _, rest = bytes(data[len(_REQUEST) : end]).partition(_LENGTH)
+    length, line_end, after = rest.partition(b"\r\n")
+    about = _read_others(before + line_end + after)
+    if about is None or not length.isdigit() or len(length) > _MOST_DIGITS:
+        return None
+    begin = end + len(_END)
+    return Head(*about, begin, begin + int(length))
+
+
+@lru_cache(maxsize=4096)
+def _read_others(lines: bytes) -> tuple[str | None, str | None] | None:
+    """Authorization and encoding, of fields but the length, which are the same in all requests of a connection."""
+    text = lines.decode("latin-1")
     if not text.isascii() or not text.replace("\r\n", "").isprintable():
         return None
-    rest, *lines = text.split("\r\n")
+    rest, *named = text.split("\r\n")
     fields: dict[str, str] = {}
-    for line in lines:
+    for line in named:
         name, colon, value = line.partition(":")
         fields[_lowered(name) if colon else ""] = value.strip(" ")
-    length = fields.get("content-length", "")
     if (
         rest
         or "" in fields
         or "host" not in fields
-        or len(fields) < len(lines)  # a name that is there twice
+        or len(fields) < len(named)  # a name that is there twice
         or fields.get("connection", "keep-alive").lower() != "keep-alive"
-        or not _ABOUT_THE_CONNECTION.isdisjoint(fields)
-        or not length.isdecimal()
-        or len(length) > _MOST_DIGITS
+        or not _LEFT_TO_AIOHTTP.isdisjoint(fields)
     ):
         return None
-    begin = end + len(_END)
-    return Head(fields.get("authorization"), fields.get("content-encoding"), begin, begin + int(length))
+    return fields.get("authorization"), fields.get("content-encoding")
 
 
 @lru_cache(maxsize=256)
