@@ -100,10 +100,11 @@ class Uplink:
         )
         answer = await self._send(shipment)
         now_s = self._now_s()
+        took_s = now_s - began_s if answer.took_s is None else answer.took_s
         if not answer.status:
-            self._size.unanswered(now_s - began_s, len(shipment.body))
+            self._size.unanswered(took_s, len(shipment.body))
         if answer.status == HTTPStatus.OK and (reply := read_reply(answer.body)) is not None:
-            self._size.answered(now_s - began_s)
+            self._size.answered(took_s)
             await self._take(shipment, reply, now_s)
         elif answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and shipment.plan.batches:
             await self._halve(shipment, now_s)

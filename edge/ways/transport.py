@@ -1,6 +1,6 @@
 """How a request reaches the cloud and what comes back: all that the uplink knows of HTTP or MQTT."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pydantic import ValidationError
@@ -20,6 +20,8 @@ class Answer:
     problem: str = ""
     is_sent: bool = True
     """False where the request certainly never left."""
+    took_s: float | None = field(default=None, compare=False)
+    """How long it took over the way that it came, where others were tried for the same request; None if not told."""
 
 
 class Transport(Protocol):

@@ -6,7 +6,7 @@ knows it by its number: nothing is there twice.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from random import Random
 from typing import Final
@@ -57,7 +57,10 @@ class Ways:
         return used
 
     async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
-        """See Transport. Of several failures, a refused credential is told before a line that is dead."""
+        """See Transport. Of several failures, a refused credential is told before a line that is dead.
+
+        Of several dead lines, the one that was waited for longest is told.
+        """
         return await self._first_that_answers(
             body, lambda transport: transport.send(body, timeout_s=timeout_s), _is_answer
         )
@@ -78,7 +81,9 @@ class Ways:
         answers: list[Answer] = []
         for place in self._choice.order(_now_s(), [way.is_up() for way in self.ways]):
             way = self.ways[place]
+            began_s = _now_s()
             answer = await send(way.transport)
+            answer = replace(answer, took_s=_now_s() - began_s)
             if answer.is_sent:
                 used = len(body) + len(answer.body) + OVERHEAD_BYTES
                 self._used[way.name] = self._used.get(way.name, 0) + used
@@ -89,7 +94,7 @@ class Ways:
             answers.append(answer)
         if not answers:
             return Answer(problem=f"no uplink is up: {', '.join(way.name for way in self.ways)}")
-        return max(answers, key=lambda answer: (answer.status in _REFUSALS, bool(answer.status)))
+        return max(answers, key=lambda answer: (answer.status in _REFUSALS, bool(answer.status), answer.took_s or 0.0))
 
     def _note_good(self, place: int) -> None:
         self._choice.worked(place)

@@ -13,9 +13,14 @@ from edge.batcher import Draft, DraftColumn
 from edge.outbox import Outbox
 from edge.spool import Spool
 from edge.uplink import Uplink
+from edge.ways import uplink_ways
 from edge.ways.pacing import Timings
+from edge.ways.request_size import MOST_BATCHES
 from edge.ways.thrift import ALARMS_ONLY, Thrift, thrift
+from edge.ways.transport import REQUEST_TIMEOUT_S, Answer
 from edge.ways.uplink_http import HttpTransport
+from edge.ways.uplink_ways import Way, Ways
+from edge.ways.way_choice import PAUSE_LIMIT_S
 from tests.fake_cloud import TOKEN, FakeCloud, serve
 from wire.model import Event
 
@@ -48,6 +53,32 @@ class Vehicle:
     async def put(self, *values: float) -> None:
         for value in values:
             await self.outbox.put([draft(value)])
+
+
+class SteppedClock:
+    """The event loop's time, as the uplink and its ways see it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1000.0
+        monkeypatch.setattr(Uplink, "_now_s", lambda _: self.now_s)
+        monkeypatch.setattr(uplink_ways, "_now_s", lambda: self.now_s)
+
+
+class DeadLine:
+    """A transport that is waited for in vain."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        self._clock = clock
+
+    async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
+        self._clock.now_s += timeout_s or REQUEST_TIMEOUT_S
+        return Answer(problem="no answer in time")
+
+    async def send_catalog(self, name: str, body: bytes) -> Answer:
+        return await self.send(body)
+
+    async def fetch_campaign(self) -> Answer:
+        return await self.send(b"")
 
 
 @pytest.fixture
@@ -146,6 +177,19 @@ async def test_cloud_in_trouble_is_tried_again(vehicle: Vehicle, cloud: FakeClou
     async with running(vehicle):
         await vehicle.outbox.settled.wait()
     assert vehicle.uplink.counts.failures == len(failures)
+
+
+async def test_request_that_another_way_carried_at_once_is_followed_by_one_as_large(
+    vehicle: Vehicle, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppedClock(monkeypatch)
+    ways = Ways([Way("wifi", "", DeadLine(clock)), Way("lte", "", vehicle.transport)])
+    uplink = Uplink(vehicle.outbox, ways, token=lambda: TOKEN, timings=QUICK)
+    await vehicle.put(*range(2 * MOST_BATCHES))
+    for _ in range(2):
+        await uplink.exchange()
+        clock.now_s += PAUSE_LIMIT_S  # the dead way is tried first again
+    assert [len(request.batches) for request in cloud.requests] == [MOST_BATCHES, MOST_BATCHES]
 
 
 async def test_captive_portal_is_no_cloud(vehicle: Vehicle, cloud: FakeCloud) -> None:

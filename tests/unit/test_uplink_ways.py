@@ -1,6 +1,7 @@
 """Several uplinks: the cheapest that works, the next at once when it fails, and back again."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -22,12 +23,14 @@ SILENT = Answer(problem="no answer in time")
 class Line:
     """A transport that answers what it is told to."""
 
-    def __init__(self, answer: Answer = GOOD) -> None:
+    def __init__(self, answer: Answer = GOOD, *, wait: Callable[[], None] = lambda: None) -> None:
         self.answer = answer
         self.bodies: list[bytes] = []
+        self._wait = wait
 
     async def send(self, body: bytes, *, timeout_s: float | None = None) -> Answer:
         self.bodies.append(body)
+        self._wait()
         return self.answer
 
     async def send_catalog(self, name: str, body: bytes) -> Answer:
@@ -37,6 +40,14 @@ class Line:
 class Clock:
     def __init__(self) -> None:
         self.now_s = 1000.0
+
+    def wait(self, seconds: float) -> Callable[[], None]:
+        """What lets so long pass."""
+
+        def wait() -> None:
+            self.now_s += seconds
+
+        return wait
 
 
 @pytest.fixture
@@ -85,6 +96,17 @@ async def test_what_a_captive_portal_says_is_none(answer: Answer, clock: Clock) 
 async def test_refused_credential_is_told_before_a_dead_line(clock: Clock) -> None:
     assert (await ways_of(Line(DEAD), Line(Answer(401)), Line(SILENT)).send(b"x")).status == 401
     assert await ways_of(Line(DEAD)).send(b"x") == DEAD
+
+
+async def test_answer_says_how_long_it_took_without_the_ways_before_it(clock: Clock) -> None:
+    dead, quick = Line(SILENT, wait=clock.wait(30)), Line(wait=clock.wait(0.25))
+    assert (await ways_of(dead, quick).send(b"x")).took_s == 0.25
+
+
+async def test_of_dead_lines_the_one_that_was_waited_for_longest_is_told(clock: Clock) -> None:
+    refused, silent = Line(DEAD, wait=clock.wait(1)), Line(SILENT, wait=clock.wait(30))
+    answer = await ways_of(refused, silent).send(b"x")
+    assert (answer, answer.took_s) == (SILENT, 30)
 
 
 async def test_interface_that_is_down_is_not_tried(clock: Clock) -> None:
