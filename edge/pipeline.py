@@ -74,6 +74,8 @@ class Pipeline:
         self._captures: CaptureWatch | None = None
         self._catalog: str | None = None
         self._catalog_size = 0
+        self._ready_catalogs: list[tuple[str, bytes]] = []
+        self._ready_drafts: list[Draft] = []
         self._learn_signals()
 
     def apply(self, selection: Selection, *, wall_ms: int) -> None:
@@ -82,6 +84,7 @@ class Pipeline:
         if self._captures is not None:
             self._batcher.add_frames(self._captures.finish(wall_ms * NS_PER_MS))
         self._batcher.finish()
+        self._name_catalog()
         known = self._signals[: len(self._names)]
         sparing_ms = self.sampler.least_interval_ms
         self.sampler = Sampler(selection.rules, (info.pattern_name for info in known), counts=self.sampler.counts)
@@ -191,13 +194,21 @@ class Pipeline:
     @property
     def is_ready(self) -> bool:
         """Whether there is something to take."""
-        return self._batcher.has_finished
+        return self._batcher.has_finished or bool(self._ready_drafts)
 
     def take(self) -> Output:
         """What is ready to be stored, each given once."""
+        self._name_catalog()
+        output = Output(self._ready_catalogs, self._ready_drafts)
+        self._ready_catalogs, self._ready_drafts = [], []
+        return output
+
+    def _name_catalog(self) -> None:
+        """Finished drafts become ready with the catalog of what they were recorded under."""
         drafts = self._batcher.take()
-        catalogs = [self._make_catalog()] if drafts and len(self._names) > self._catalog_size else []
-        return Output(catalogs, [replace(draft, catalog=self._catalog) for draft in drafts])
+        if drafts and len(self._names) > self._catalog_size:
+            self._ready_catalogs.append(self._make_catalog())
+        self._ready_drafts += [replace(draft, catalog=self._catalog) for draft in drafts]
 
     def _take_whole(
         self, tracks: Tracks, track: Track | None, frame: Frame, t_ns: int, listener: Listener | None

@@ -267,6 +267,22 @@ def test_new_selection_samples_otherwise_from_there_on_and_loses_nothing_of_befo
     assert counts.seen == counts.kept + counts.unchanged == 8
 
 
+def test_what_was_recorded_under_the_old_selection_names_its_catalog() -> None:
+    vehicle = Vehicle()
+    pipeline = vehicle.pipeline
+    pipeline.take_frames(vehicle.decoder, [engine(0, 800)], T_NS)
+    windows = 'id = "c"\nversion = 1\n[sampling]\naggregate = ["max"]\n'
+    pipeline.apply(chosen(windows), wall_ms=T_NS // 1_000_000 + 10)
+    pipeline.take_frames(vehicle.decoder, [engine(20, 900)], T_NS)
+    pipeline.finish(wall_ms=T_NS // 1_000_000 + 60_000)
+    output = pipeline.take()
+    described = {name: {signal["name"] for signal in json.loads(body)["signals"]} for name, body in output.catalogs}
+    before, after = output.drafts
+    assert before.columns.keys() <= described[before.catalog]
+    assert "Engine.Speed:max" not in described[before.catalog]
+    assert after.columns.keys() == {"Engine.Speed:max", "Engine.Gear:max"} <= described[after.catalog]
+
+
 def test_new_selection_is_as_sparing_as_the_one_before() -> None:
     vehicle = Vehicle()
     vehicle.pipeline.be_sparing(batch_age_ms=0, interval_ms=1_000)
