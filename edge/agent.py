@@ -49,8 +49,8 @@ TICK_S: Final = 0.05
 STATUS_S: Final = 60.0
 QUEUED_OUTPUTS: Final = 8
 LAST_REQUEST_S: Final = 3.0
-CONFIRM_S: Final = 60.0
-"""After so long, and at an orderly stop, a campaign is good."""
+REVIEW_S: Final = 10.0
+"""How often it is seen whether the campaign has proven good."""
 RESERVE_BYTES: Final = 4_000_000
 """Kept beside the spool to be given up on a full disk: room for its write-ahead log, which keeps to a fourth of it."""
 
@@ -189,7 +189,7 @@ class Agent:
             status = tasks.create_task(self._tell_status(), name="status")
             clock = tasks.create_task(self._clock.run(), name="clock")
             watchdog = tasks.create_task(self._feed_watchdog(manager), name="watchdog")
-            trial = tasks.create_task(self._confirm_campaigns(), name="campaigns")
+            trial = tasks.create_task(self._review_campaign(), name="campaigns")
             budgets = tasks.create_task(self._budgets.run(), name="budgets")
             readers = [
                 tasks.create_task(self._read_bus(bus), name=f"read {bus.source.name}") for bus in self._plan.buses
@@ -219,11 +219,11 @@ class Agent:
                 await _first_of(stop.wait(), self._outbox.settled.wait())
             await _cancel([uplink, status, clock, watchdog, trial, budgets])
             self._budgets.look(is_last=True)
-        await self._campaigns.confirm()
         if not self._outbox.owes_nothing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REQUEST_S):
                     await self._uplink.exchange()
+        await self._campaigns.review(self._outbox.counts.newest_settled, is_last=True)
         self._log_status("agent_stopped")
 
     async def _read_bus(self, bus: Bus) -> None:
@@ -323,10 +323,10 @@ class Agent:
                 log.error("no_progress", unstored=self._unstored, requests=counts.requests)
             await asyncio.sleep(manager.watchdog_s / 4)
 
-    async def _confirm_campaigns(self) -> None:
+    async def _review_campaign(self) -> None:
         while True:
-            await asyncio.sleep(CONFIRM_S)
-            await self._campaigns.confirm()
+            await asyncio.sleep(REVIEW_S)
+            await self._campaigns.review(self._outbox.counts.newest_settled)
 
     async def _tell_status(self) -> None:
         while True:
@@ -362,13 +362,18 @@ class Agent:
         )
 
 
-def go_by(plan: Plan, standing: Standing, *, now_ms: int) -> None:
-    """Sample and capture as the campaign says, or the agent's own file, and tell the cloud which."""
+def go_by(plan: Plan, standing: Standing, *, now_ms: int) -> int:
+    """Sample and capture as the campaign says, or the agent's own file, and tell the cloud which.
+
+    Returns how many drafts were finished before.
+    """
     pipeline = plan.pipeline
     selection = standing.selection or Selection(sampling_rules(plan.config.sampling))
     if selection != pipeline.selection:
         pipeline.apply(selection, wall_ms=now_ms)
+    before = pipeline.draft_count
     pipeline.take_event(now_ms, "campaign", standing.told)
+    return before
 
 
 async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:

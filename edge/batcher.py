@@ -104,6 +104,7 @@ class Batcher:
         self._max_age_ms = max_age_ms
         self._max_samples = max_samples
         self._finished: list[Draft] = []
+        self._taken = 0
         self._columns: dict[int, tuple[list[int], list[float]]] = {}
         self._fixes: list[Fix] = []
         self._events: list[Event] = []
@@ -202,7 +203,13 @@ class Batcher:
     def take(self) -> list[Draft]:
         """The drafts that are finished, each given once."""
         finished, self._finished = self._finished, []
+        self._taken += len(finished)
         return finished
+
+    @property
+    def finished_count(self) -> int:
+        """How many drafts were ever finished."""
+        return self._taken + len(self._finished)
 
     def _tick_frames(self, now_ms: int) -> None:
         if not self._frames:

@@ -36,6 +36,7 @@ class OutboxCounts:
     samples: int = 0
     fixes: int = 0
     settled: int = 0
+    newest_settled: int = 0  # counted among `stored`: 5 if of those the fifth is settled, and none behind it
     evicted: int = 0
     lost: int = 0
     lost_by_cause: Counter[str] = field(default_factory=Counter)
@@ -65,6 +66,8 @@ class Outbox:
         self._repair = spool.repair
         self._overtaken: list[tuple[str, int, int]] = []
         self._disk = asyncio.Lock()
+        self._stored_before = 0
+        """How many were stored since the start before the present stream was begun."""
         self._note_settled()
 
     @property
@@ -162,6 +165,8 @@ class Outbox:
                 await self._at_work(_nothing, self._spool.write_down, outcome, self._delivery.epoch)
         counts = self.counts
         counts.settled += _count(outcome.done.values())
+        if (done := outcome.done.get(self._spool.stream)) is not None:
+            counts.newest_settled = max(counts.newest_settled, self._stored_before + done.head + 1)
         counts.reopened += _count(outcome.reopened.values())
         for _, seqs, cause in outcome.lost:
             self._count_loss(cause, len(seqs))
@@ -233,6 +238,7 @@ class Outbox:
             if self._spool.repair is not repair:
                 self._repair = self._spool.repair
                 self._delivery = _delivery_of(self._spool)
+                self._stored_before = self.counts.stored
             note(result)
             self._evicted(evicted)
 

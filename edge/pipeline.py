@@ -192,6 +192,11 @@ class Pipeline:
         self._batcher.finish()
 
     @property
+    def draft_count(self) -> int:
+        """How many drafts were ever finished, taken or not."""
+        return self._batcher.finished_count
+
+    @property
     def is_ready(self) -> bool:
         """Whether there is something to take."""
         return self._batcher.has_finished or bool(self._ready_drafts)

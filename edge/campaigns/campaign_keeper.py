@@ -144,8 +144,13 @@ class CampaignKeeper:
         self.standing = _own_file(None)
         return self.standing
 
+    def forgive(self) -> None:
+        """The agent has run for a while with what is active: its end is no early one, nor were those before."""
+        if self._file.early_ends:
+            self._write(early_ends=0)
+
     def confirm(self) -> None:
-        """The agent has run well with what is active."""
+        """What is active has proven good."""
         if not self._file.confirmed:
             self._write(confirmed=True, early_ends=0)
 

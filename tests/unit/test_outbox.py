@@ -90,6 +90,27 @@ async def test_spool_that_turns_out_to_be_damaged_is_healed_while_the_agent_runs
         assert outbox.unsettled == 50
 
 
+async def exchange(outbox: Outbox, cloud: FakeCloud, now_s: float, *, most_batches: int = 64) -> None:
+    shipment = await outbox.prepare(now_s, most_batches=most_batches, most_bytes=10**6)
+    request = parse_request(json.loads(zstandard.ZstdDecompressor().decompress(shipment.body)))
+    await outbox.replied(shipment.plan, Reply.model_validate(cloud.reply(request)), now_s)
+
+
+async def test_newest_settled_is_told_among_what_was_stored_also_after_a_repair(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    with closing(RottenSpool.open(tmp_path / "spool.db", vehicle="v1", max_bytes=8 * 10**6, now_ms=NOW_MS)) as spool:
+        outbox = Outbox(spool)
+        await outbox.put([DRAFT] * 3)
+        assert outbox.counts.newest_settled == 0
+        await exchange(outbox, cloud, 0)
+        assert outbox.counts.newest_settled == 3
+        spool.is_rotten = True
+        await outbox.put([DRAFT] * 2)
+        cloud.refuses = lambda batch: "not this one" if batch.seq else None
+        await exchange(outbox, cloud, 1)
+        assert outbox.counts.newest_settled == 4, "what was refused has not arrived"
+
+
 async def test_what_writing_a_reply_down_evicts_is_declared_lost_though_nothing_more_is_stored() -> None:
     cloud = FakeCloud()
     with closing(Spool.open(":memory:", vehicle="v1", max_bytes=30_000, now_ms=NOW_MS)) as spool:
@@ -97,9 +118,7 @@ async def test_what_writing_a_reply_down_evicts_is_declared_lost_though_nothing_
         await outbox.put([DRAFT] * 3)
         for now_s in (0, 1):
             assert not outbox.owes_nothing
-            shipment = await outbox.prepare(now_s, most_batches=1, most_bytes=10**6)
-            request = parse_request(json.loads(zstandard.ZstdDecompressor().decompress(shipment.body)))
-            await outbox.replied(shipment.plan, Reply.model_validate(cloud.reply(request)), now_s)
+            await exchange(outbox, cloud, now_s, most_batches=1)
         assert outbox.owes_nothing
         assert outbox.unsettled == 0
         assert (outbox.counts.evicted, outbox.counts.lost_by_cause) == (3, {"evicted": 2})
