@@ -200,7 +200,10 @@ class Delivery:
     """What one vehicle owes the cloud. `now_s` is any clock that never goes back."""
 
     def __init__(self, streams: Iterable[StreamOnDisk] = (), *, epoch: str | None = None) -> None:
-        """Begin from what is on disk. `epoch` is the database's state when `done` was last written down."""
+        """Begin from what is on disk, in the order in which the streams were begun.
+
+        `epoch` is the database's state when `done` was last written down.
+        """
         self._epoch = self._verified_epoch = epoch
         self._bus: str | None = None
         self._current: str | None = None
@@ -218,7 +221,7 @@ class Delivery:
                 withheld=on_disk.withheld,
                 overtaken=on_disk.is_overtaken,
             )
-            for on_disk in sorted(streams, key=lambda on_disk: on_disk.stream)
+            for on_disk in streams
         }
 
     @property
@@ -249,9 +252,13 @@ class Delivery:
         """How many streams went on elsewhere: this disk is an old image, or has a twin."""
         return sum(stream.overtaken for stream in self._streams.values())
 
-    def opened(self, stream: str) -> None:
-        """A new stream was begun; what is older keeps its own."""
-        self._before = next((name for name in reversed(self._streams) if name != stream), None)
+    def opened(self, stream: str, *, before: str | None = None) -> None:
+        """A new stream was begun; what is older keeps its own. `before` is that of the run before, where it is known.
+
+        If nothing is left of it, or it is not known, the newest of which something is left stands in.
+        """
+        others = [name for name in self._streams if name != stream]
+        self._before = before if before in others else next(reversed(others), None)
         self._current = stream
         self._streams.setdefault(stream, _Stream(0, EMPTY, EMPTY, EMPTY, EMPTY, {}, EMPTY))
 

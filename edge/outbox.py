@@ -247,7 +247,7 @@ class Outbox:
 
 def _delivery_of(spool: Spool) -> Delivery:
     delivery = Delivery(spool.on_disk(), epoch=spool.epoch)
-    delivery.opened(spool.stream)
+    delivery.opened(spool.stream, before=spool.before)
     return delivery
 
 

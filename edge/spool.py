@@ -180,7 +180,7 @@ class Spool:
         return self._file.used_bytes
 
     def on_disk(self) -> list[StreamOnDisk]:
-        """What is held of each stream, for `edge.delivery`."""
+        """What is held of each stream, for `edge.delivery`; in the order in which they were begun."""
         return [
             StreamOnDisk(
                 name,

@@ -144,8 +144,7 @@ class Contents:
         for (name,) in self.file.rows("SELECT value FROM meta WHERE name LIKE 'overtaken:%'"):
             if name in self.streams:
                 self.streams[name].is_overtaken = True
-        if (present := self.streams.pop(self.present, None)) is not None:
-            self.streams[self.present] = present  # the newest, whatever the clock said when it was begun
+        self.streams = {name: self.streams[name] for name in self._as_begun()}
 
     def begin_stream(self, now_ms: int) -> None:
         """Draw a new stream, in a transaction of its own."""
@@ -253,6 +252,15 @@ class Contents:
                 raise SpoolDamagedError(f"{self.file.path}: damaged: a batch without a number")
             numbers.setdefault((name, priority), []).append(seq)
         return {key: RangeSet.of(seqs) for key, seqs in numbers.items()}
+
+    def _as_begun(self) -> list[str]:
+        """The streams in the order in which they were begun: a clock at 1970 may have named one of them.
+
+        Their batches' ids tell it; those of which none is held, and which have nothing to wait for, come first.
+        """
+        rows = self.file.rows("SELECT stream, min(id) FROM batches GROUP BY stream")
+        first_ids: dict[str, int] = dict(rows)
+        return sorted(self.streams, key=lambda name: (name == self.present, first_ids.get(name, 0), name))
 
     def _known(self, name: str) -> HeldStream:
         state = self.streams.get(name)

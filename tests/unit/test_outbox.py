@@ -111,6 +111,18 @@ async def test_newest_settled_is_told_among_what_was_stored_also_after_a_repair(
         assert outbox.counts.newest_settled == 4, "what was refused has not arrived"
 
 
+async def test_stream_of_the_run_before_is_named_though_its_clock_stood_at_1970(tmp_path: Path) -> None:
+    cloud, streams = FakeCloud(), []
+    for now_ms in (NOW_MS, 5_000, NOW_MS + 1_000):
+        with closing(Spool.open(tmp_path / "spool.db", vehicle="v1", max_bytes=8 * 10**6, now_ms=now_ms)) as spool:
+            outbox = Outbox(spool)
+            shipment = await outbox.prepare(0, most_batches=64, most_bytes=10**6)
+            assert [claim.stream for claim in shipment.plan.claims] == streams[-1:]
+            await outbox.put([DRAFT])
+            await exchange(outbox, cloud, 1)
+            streams.append(spool.stream)
+
+
 async def test_what_writing_a_reply_down_evicts_is_declared_lost_though_nothing_more_is_stored() -> None:
     cloud = FakeCloud()
     with closing(Spool.open(":memory:", vehicle="v1", max_bytes=30_000, now_ms=NOW_MS)) as spool:

@@ -88,6 +88,30 @@ def test_process_that_dies_in_a_transaction_leaves_what_was_stored(open_spool: O
     assert (old.next, old.held) == (1, seqs(0))
 
 
+def begun_with_a_wrong_clock(open_spool: OpenSpool) -> tuple[str, str]:
+    """Two streams that were stored to, the newer one begun while the clock stood at 1970."""
+    streams = []
+    for now_ms in (NOW_MS, 5_000):
+        spool = open_spool(now_ms=now_ms)
+        streams.append(spool.put([draft(5_000, start=now_ms + number) for number in range(20)]).stream)
+        spool.close()
+    old, new = streams
+    assert old > new
+    return old, new
+
+
+def test_streams_come_as_they_were_begun_whatever_the_clock_said(open_spool: OpenSpool) -> None:
+    old, new = begun_with_a_wrong_clock(open_spool)
+    spool = open_spool(now_ms=6_000)
+    assert [stream.stream for stream in spool.on_disk()] == [old, new, spool.stream]
+
+
+def test_oldest_stream_is_evicted_first_whatever_the_clock_said(open_spool: OpenSpool) -> None:
+    old, _ = begun_with_a_wrong_clock(open_spool)
+    spool = open_spool(now_ms=6_000, max_bytes=4 * MB)
+    assert list(spool.put([draft(5_000)]).evicted) == [old]
+
+
 def test_streams_in_which_nothing_was_stored_leave_no_trace(open_spool: OpenSpool) -> None:
     for number in range(3):
         open_spool(now_ms=NOW_MS + number).close()
