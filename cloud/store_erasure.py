@@ -140,15 +140,24 @@ async def _clear_letters(connection: Connection, order: _Order) -> None:
     while letters := await connection.fetch(_SQL["letters"], order.vehicle_id, after):
         after = letters[-1]["id"]
         for letter in letters:
-            left = left_of(letter["payload"], [order.span_ms], at_ms=to_ms(letter["at"]))
             async with connection.transaction():
                 await connection.fetch(_SQL["lock_ledger"], order.vehicle_id, letter["stream"])
-                if left.payload is None:
-                    await connection.execute(_SQL["remove_letter"], letter["id"], left.erased)
-                elif left.erased and await connection.fetchval(_SQL["rewrite_letter"], letter["id"], left.payload):
-                    await connection.execute(_SQL["add_erased"], order.vehicle_id, letter["stream"], left.erased)
-                if left.erased:
-                    await connection.execute(_SQL["note_apart"], order.id, left.erased)
+                await _clear_letter(connection, order, letter["id"], letter["stream"])
+
+
+async def _clear_letter(connection: Connection, order: _Order, id: int, stream: str) -> None:
+    """As it is now that its ledger row is locked: meanwhile it may have been replayed, or another erasure's."""
+    letter = await connection.fetchrow(_SQL["letter"], id)
+    if letter is None:
+        return
+    left = left_of(letter["payload"], [order.span_ms], at_ms=to_ms(letter["at"]))
+    if left.payload is None:
+        await connection.execute(_SQL["remove_letter"], id, left.erased)
+    elif left.erased:
+        await connection.execute(_SQL["rewrite_letter"], id, left.payload)
+        await connection.execute(_SQL["add_erased"], order.vehicle_id, stream, left.erased)
+    if left.erased:
+        await connection.execute(_SQL["note_apart"], order.id, left.erased)
 
 
 async def _clear_asides(connection: Connection, order: _Order) -> None:

@@ -54,7 +54,11 @@ DELETE FROM event_keys WHERE vehicle_id = $1 AND ts >= $2 AND ts < $3;
 
 -- name: letters
 -- A vehicle's dead letters behind number $2, some at a time.
-SELECT id, stream::text, seq, at, payload FROM dead_letters WHERE vehicle_id = $1 AND id > $2 ORDER BY id LIMIT 50;
+SELECT id, stream::text FROM dead_letters WHERE vehicle_id = $1 AND id > $2 ORDER BY id LIMIT 50;
+
+-- name: letter
+-- One as it is now.
+SELECT at, payload FROM dead_letters WHERE id = $1;
 
 -- name: asides
 -- What is set aside of a vehicle behind number $2, some at a time.
@@ -78,7 +82,7 @@ RETURNING true;
 
 -- name: rewrite_letter
 -- A dead letter without what was erased of it.
-UPDATE dead_letters SET payload = $2 WHERE id = $1 RETURNING true;
+UPDATE dead_letters SET payload = $2 WHERE id = $1;
 
 -- name: remove_aside
 -- An entry of which nothing is left.

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from cloud.bus import Bus
 from cloud.bus_entries import batch_item
-from cloud.database import Pool, make_pool
+from cloud.database import Connection, Pool, make_pool
 from cloud.dead_letters import find_letter, replay
 from cloud.facts import facts_of
 from cloud.store import Arrival, Store
@@ -226,6 +226,40 @@ async def test_dead_letters_are_erased_rewritten_or_left(database_url: str, stor
     assert await fetch(database_url, "SELECT FROM dead_letters") == []
     (row,) = await fetch(database_url, "SELECT received::text, dead::text FROM ledger")
     assert tuple(row) == ("{[0,4)}", "{}")
+    await assert_counts_agree(database_url)
+
+
+async def test_letter_that_is_replayed_meanwhile_is_not_counted_as_erased(
+    database_url: str, store: Store, pool: Pool
+) -> None:
+    """Its rows are dropped by the replay, and counted there."""
+    batch = rich(0, T0_MS, T0_MS + 5_000)
+    await store.bury("truck-1", STREAM, 0, problem="x", payload=encode_batch(batch))
+    (row,) = await fetch(database_url, "SELECT id FROM dead_letters")
+
+    class Overtaken:
+        """A connection on which the letter is replayed as soon as it was found."""
+
+        def __init__(self, connection: Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._connection, name)
+
+        async def fetch(self, query: str, *arguments: object, **more: float) -> list[asyncpg.Record]:
+            found = await self._connection.fetch(query, *arguments, **more)
+            if "FROM dead_letters" in query and found:
+                assert await replay(store, await find_letter(pool, row["id"]))
+            return found
+
+    async with pool.acquire() as connection:
+        number = await order(
+            connection, await vehicle_id(database_url), begin=at(T0_MS), end=at(T0_MS + 1_000), actor="test"
+        )
+        await carry_out(Overtaken(connection), number)  # type: ignore[arg-type]
+    (row,) = await fetch(database_url, "SELECT kept_apart, (SELECT erased FROM ledger) AS erased FROM erasures")
+    assert tuple(row) == (0, 5)
+    assert await times(database_url, "fixes") == [T0_MS + 5_000]
     await assert_counts_agree(database_url)
 
 
