@@ -31,8 +31,8 @@ SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1;
 
 -- name: chunks
--- The parts of a table that may hold rows of [$2, $3).
-SELECT greatest(range_start, $2) AS low, least(range_end, $3) AS high
+-- The parts of a table that may hold rows of [$2, $3). One that holds the year 1 begins before it.
+SELECT greatest(range_start, $2, timestamptz '0001-01-01Z') AS low, least(range_end, $3) AS high
 FROM timescaledb_information.chunks
 WHERE hypertable_name = $1 AND range_end > $2 AND range_start < $3 ORDER BY range_start;
 
@@ -154,7 +154,7 @@ WHERE l.vehicle_id = $1;
 
 -- name: add_dirty
 -- Derived rows of this span are stale.
-INSERT INTO dirty (vehicle_id, t_from, t_to) VALUES ($1, $2, $3);
+INSERT INTO dirty (vehicle_id, t_from, t_to) VALUES ($1, greatest($2, timestamptz '0001-01-01Z'), $3);
 
 -- name: finish
 -- Nothing is left of it.

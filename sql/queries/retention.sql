@@ -26,8 +26,9 @@ FROM fleets f LEFT JOIN retention r ON r.fleet_id = f.id AND r.class = $1
 WHERE EXISTS (SELECT FROM vehicles v WHERE v.fleet_id = f.id);
 
 -- name: chunks
--- The parts of a table that begin before $2, the oldest first.
-SELECT format('%I.%I', chunk_schema, chunk_name) AS name, range_start AS low, range_end AS high
+-- The parts of a table that begin before $2, the oldest first. One that holds the year 1 begins before it.
+SELECT format('%I.%I', chunk_schema, chunk_name) AS name, greatest(range_start, timestamptz '0001-01-01Z') AS low,
+    range_end AS high
 FROM timescaledb_information.chunks WHERE hypertable_name = $1 AND range_start < $2 ORDER BY range_start;
 
 -- name: vehicles

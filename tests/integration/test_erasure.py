@@ -16,7 +16,8 @@ from cloud.bus import Bus
 from cloud.bus_entries import batch_item
 from cloud.database import Connection, Pool, make_pool
 from cloud.dead_letters import find_letter, replay
-from cloud.facts import facts_of
+from cloud.facts import MIN_TIME_MS, facts_of
+from cloud.plausible import EARLIEST_MS
 from cloud.store import Arrival, Store
 from cloud.store_erasure import carry_out, order
 from fleetwire.admin import admin
@@ -427,6 +428,23 @@ async def test_command_erases_a_vehicle_and_tells_what(database_url: str, store:
     assert (entry["action"], json.loads(entry["data"])["vehicle"]) == ("erasure.order", "truck-1")
     (listed,) = (await run(database_url, "erasures", "--json")).output.splitlines()
     assert json.loads(listed)["samples"] == 5
+    await assert_counts_agree(database_url)
+
+
+async def test_all_of_a_vehicle_goes_however_far_back_its_times_lie(
+    database_url: str, store: Store, pool: Pool
+) -> None:
+    """What was believed lies where it says, since the year 1; the keys of impossible events lie at 2010."""
+    for seq, t_ms in enumerate((MIN_TIME_MS, 0, EARLIEST_MS - 1, EARLIEST_MS, T0_MS)):
+        await store.commit([Arrival("truck-1", STREAM, seq, facts_of(rich(seq, t_ms)))])
+    events = {b"since never": 5_000, b"at 2010": EARLIEST_MS, b"tomorrow": NOW_MS + DAY_MS, b"now": T0_MS}
+    for key, t_ms in events.items():
+        await store.add_events("truck-1", [(key, facts_of(rich(0, t_ms)))], received_ms=NOW_MS)
+    assert len(await fetch(database_url, "SELECT FROM set_aside")) == 2
+    assert len(await fetch(database_url, "SELECT FROM event_keys WHERE ts = $1", at(EARLIEST_MS))) == 3
+    assert (await run(database_url, "erase", "truck-1", "--yes")).exit_code == 0
+    for table in (*TABLES, "event_keys", "set_aside", "dead_letters"):
+        assert await fetch(database_url, f"SELECT FROM {table}") == [], table
     await assert_counts_agree(database_url)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cloud.accounts import add_fleet, add_vehicles
 from cloud.database import Pool, is_about_the_data, make_pool
-from cloud.facts import facts_of
+from cloud.facts import MIN_TIME_MS, facts_of
 from cloud.housekeeping import Housekeeping
 from cloud.store import Arrival, Store
 from cloud.store_retention import (
@@ -174,6 +174,17 @@ async def test_fleets_that_share_chunks_keep_what_they_wish(database_url: str, p
     assert min(row["range_end"] for row in chunks) > NOW - 31 * DAY
     await assert_counts_agree(database_url)
     await run_round(pool)
+    await assert_counts_agree(database_url)
+
+
+@pytest.mark.services
+async def test_what_was_believed_to_be_of_the_year_1_goes_too(database_url: str, pool: Pool) -> None:
+    ancient = batch("a", 0, 0).model_copy(update={"t0": MIN_TIME_MS, "events": []})
+    await Store(pool).commit([Arrival("a", STREAM, 0, facts_of(ancient))])
+    for fleet in ("default", "vans"):
+        await keep(pool, fleet, samples=30, fixes=30)
+    await run_round(pool)
+    assert await ages(database_url, "samples", "a") == await ages(database_url, "fixes", "a") == []
     await assert_counts_agree(database_url)
 
 
