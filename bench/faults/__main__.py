@@ -21,7 +21,15 @@ TRIALS: Final = 10
 """Between two counts of every row."""
 
 
-@click.command()
+class _NamingRows(click.Command):
+    """Its help says what rows there are."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Rows, all of them if none is named"):
+            formatter.write_dl([(name, row.fault) for name, row in ROWS.items()])
+
+
+@click.command(cls=_NamingRows)
 @click.argument("names", nargs=-1, metavar="[ROW]...", type=click.Choice(list(ROWS)))
 @click.option("--trials", default=TRIALS, show_default=True, help=f"Of each row; in rounds of {TRIALS}.")
 @click.option("--seed", default=1, show_default=True)
