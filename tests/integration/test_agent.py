@@ -16,10 +16,10 @@ import cantools
 import pytest
 from aiohttp import web
 
-from edge.agent import run_agent
 from edge.config import load_edge_config
 from edge.spool import Spool
 from tests.fake_cloud import TOKEN, FakeCloud, serve
+from tests.running_agent import REPLAY, run_to_the_end, running_agent, virtual, write_vehicle
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "obd2-trip"
 PATIENCE_S = 60
@@ -32,23 +32,6 @@ BU_: ECU
 BO_ 256 Engine: 8 ECU
  SG_ Count : 0|32@1+ (1,0) [0|0] "" Vector__XXX
  SG_ Speed : 32|16@1+ (0.25,0) [0|0] "rpm" Vector__XXX
-"""
-CONFIG = """
-vehicle = "v1"
-[[can]]
-interface = "replay"
-channel = "drive.log"
-speed = {speed}
-loop = {loop}
-dbc = ["vehicle.dbc"]
-[sampling]
-every = true
-[batch]
-max_age_ms = 50
-max_samples = 200
-[uplink]
-url = "{url}"
-token_file = "token"
 """
 
 
@@ -66,8 +49,6 @@ async def url(cloud: FakeCloud) -> AsyncIterator[str]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A vehicle's folder: 3,000 numbered frames, 1 ms apart."""
-    (tmp_path / "vehicle.dbc").write_text(DBC)
-    (tmp_path / "token").write_text(f"v1 {TOKEN}\n")
     lines = [
         f"({1_600_000_000 + number / 1000:.6f}) can0 100#{number.to_bytes(4, 'little').hex()}{number % 8000:04x}0000"
         for number in range(FRAMES)
@@ -77,9 +58,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def configure(home: Path, url: str, *, speed: float = 0, loop: bool = False, more: str = "") -> Path:
-    path = home / "edge.toml"
-    path.write_text(CONFIG.format(url=url, speed=speed, loop=str(loop).lower()) + more)
-    return path
+    bus = f"{REPLAY}\nspeed = {speed}\nloop = {str(loop).lower()}"
+    return write_vehicle(home, url, bus=bus, dbc=DBC, token=f"v1 {TOKEN}\n", more=more)
 
 
 @asynccontextmanager
@@ -107,11 +87,6 @@ def values(cloud: FakeCloud, signal_name: str = "Engine.Count") -> list[float]:
 
 def count_frame(number: int) -> can.Message:
     return can.Message(arbitration_id=0x100, is_extended_id=False, data=number.to_bytes(4, "little") + bytes(4))
-
-
-async def run_to_the_end(config: Path) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await run_agent(load_edge_config(config), asyncio.Event(), exit_when_settled=True)
 
 
 async def test_replay_ends_settled_with_every_value_in_order(cloud: FakeCloud, url: str, home: Path) -> None:
@@ -184,18 +159,14 @@ async def test_terminated_agent_sends_what_it_has_and_ends_well(cloud: FakeCloud
 
 
 async def test_stopped_agent_stores_every_frame_that_was_on_the_bus(cloud: FakeCloud, url: str, home: Path) -> None:
-    path = configure(home, url)
-    path.write_text(path.read_text().replace('"replay"', '"virtual"').replace('"drive.log"\nspeed', '"stop"\nspeed'))
-    stop = asyncio.Event()
+    config = load_edge_config(write_vehicle(home, url, bus=virtual("stop"), dbc=DBC))
     with can.Bus("stop", "virtual") as bus:
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_agent(load_edge_config(path), stop), name="agent")
+        async with running_agent(config):
             while not values(cloud):
                 bus.send(count_frame(0))
                 await asyncio.sleep(0.01)
             for number in range(1, 500):
                 bus.send(count_frame(number))
-            stop.set()
     assert [value for value in values(cloud) if value] == list(range(1, 500))
 
 
@@ -222,11 +193,8 @@ async def test_overloaded_cloud_gets_everything_later(cloud: FakeCloud, url: str
 async def test_receiver_on_a_pty_gives_fixes(cloud: FakeCloud, url: str, home: Path) -> None:
     with pty_receiver() as device:
         config = load_edge_config(configure(home, url, loop=True, speed=1, more=f'[gps]\ndevice = "{device}"\n'))
-        stop = asyncio.Event()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_agent(config, stop), name="agent")
+        async with running_agent(config):
             await cloud.until(lambda: any(batch.fixes for batch in cloud.batches.values()))
-            stop.set()
     fixes = next(batch.fixes for batch in cloud.batches.values() if batch.fixes)
     assert fixes.lat[0] == pytest.approx(48.1173, abs=1e-4)
 
@@ -236,14 +204,11 @@ async def test_epoch_that_is_open_when_the_agent_stops_is_stored(cloud: FakeClou
     try:
         more = f'[gps]\ndevice = "{os.ttyname(theirs)}"\n'
         config = load_edge_config(configure(home, url, loop=True, speed=1, more=more))
-        stop = asyncio.Event()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_agent(config, stop), name="agent")
+        async with running_agent(config):
             while not any(batch.fixes for batch in cloud.batches.values()):
                 os.write(ours, rmc(30, "4807.0380"))
                 await asyncio.sleep(0.3)
             os.write(ours, rmc(59, "4900.0000"))
-            stop.set()
     finally:
         os.close(ours)
         os.close(theirs)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import reduce
 from operator import xor
@@ -13,40 +13,19 @@ from pathlib import Path
 import can
 import pytest
 
-from edge.agent import run_agent
 from edge.clock.clock_trust import Reading
 from edge.config import load_edge_config
-from edge.service.status_socket import StatusError, ask_status
+from edge.service.status import AgentStatus
 from fleetwire.edge_status import render
-from tests.fake_cloud import TOKEN, FakeCloud, serve
+from tests.fake_cloud import FakeCloud, serve
+from tests.running_agent import running_agent, until_status, virtual, write_vehicle
 from wire.model import Batch
 
 PATIENCE_S = 120
 HOUR_NS = 3600 * 10**9
-DBC = """
-VERSION ""
-NS_ :
-BS_:
-BU_: ECU
-BO_ 256 Engine: 8 ECU
- SG_ Count : 0|32@1+ (1,0) [0|0] "" Vector__XXX
-"""
-CONFIG = """
-vehicle = "v1"
-[[can]]
-interface = "virtual"
-channel = "{channel}"
-dbc = ["vehicle.dbc"]
-[sampling]
-every = true
-[batch]
-max_age_ms = 50
-[clock]
+CLOCK = """[clock]
 trust = "strict"
 deadline_s = {deadline_s}
-[uplink]
-url = "{url}"
-token_file = "token"
 """
 
 
@@ -89,20 +68,13 @@ class Stand:
         self.clock = clock
         self.sent_ms: list[int] = []
         self._url = url
-        (home / "vehicle.dbc").write_text(DBC)
-        (home / "token").write_text(TOKEN)
 
     @asynccontextmanager
     async def agent(self, *, deadline_s: float = 1000, more: str = "") -> AsyncIterator[None]:
-        path = self.home / "edge.toml"
-        path.write_text(CONFIG.format(url=self._url, channel=self.home.name, deadline_s=deadline_s) + more)
-        stop = asyncio.Event()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_agent(load_edge_config(path), stop, clock=self.clock))
-            try:
-                yield
-            finally:
-                stop.set()
+        more = CLOCK.format(deadline_s=deadline_s) + more
+        self.config = load_edge_config(write_vehicle(self.home, self._url, bus=virtual(self.home.name), more=more))
+        async with running_agent(self.config, clock=self.clock):
+            yield
 
     async def send(self, count: int) -> None:
         """Frames that say how many were sent before."""
@@ -117,13 +89,9 @@ class Stand:
         """Until the agent has stored some more."""
         await self.status(lambda status: status.spool.batches + status.settled >= batches)
 
-    async def status(self, condition: Callable) -> list[str]:
-        while True:
-            with suppress(StatusError):
-                status = await ask_status(self.home / "spool.db")
-                if condition(status):
-                    return list(render(status, status))
-            await asyncio.sleep(0.05)
+    async def status(self, condition: Callable[[AgentStatus], object]) -> list[str]:
+        status = await until_status(self.config, condition)
+        return list(render(status, status))
 
     async def opened(self) -> None:
         """Until the agent reads its bus."""

@@ -1,14 +1,11 @@
 """A campaign from the API to what arrives, within one uplink and without a restart; a broken one is refused."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.agent import run_agent
 from edge.campaigns.campaign_keeper import campaign_file
 from edge.config import load_edge_config
 from edge.recordings.recording import open_recording
@@ -18,6 +15,7 @@ from tests.fake_cloud import TOKEN, FakeCloud, serve
 from tests.integration.test_mqtt import make_stand
 from tests.private_services import PrivateServices
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings
+from tests.running_agent import running_agent
 from tests.web_stand import Stand, web_stand
 from wire.campaign import campaign_body, read_campaign
 
@@ -69,17 +67,6 @@ def write_vehicle(folder: Path, url: str, token: str) -> Path:
     return folder / "edge.toml"
 
 
-@asynccontextmanager
-async def running(path: Path) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_agent(load_edge_config(path), stop))
-        try:
-            yield
-        finally:
-            stop.set()
-
-
 @pytest.fixture
 async def stand(database_url: str, redis_url: str) -> AsyncIterator[Stand]:
     async with web_stand(database_url, redis_url) as stand:
@@ -120,7 +107,7 @@ async def test_campaign_changes_what_arrives_and_a_broken_one_is_refused(
         token = await broker.add_vehicle("a") if broker else await add_vehicle(database_url, "a")
         path = write_vehicle(tmp_path, broker.address if broker else ingest, token)
         vehicle = "/v1/vehicles/a/campaign"
-        async with running(path):
+        async with running_agent(load_edge_config(path)):
             await until_sampled(database_url, "Engine.Speed", 0)
             await stand.send("POST", "/v1/campaigns", body=WINDOWS, expect=201)
             await stand.send("PUT", vehicle, body={"campaign": "windows"}, expect=200)
@@ -134,7 +121,7 @@ async def test_campaign_changes_what_arrives_and_a_broken_one_is_refused(
             assert refused["instead"] == "windows 1"
             await until_sampled(database_url, "Engine.Speed:mean", refused["t"])
 
-        async with running(path):
+        async with running_agent(load_edge_config(path)):
             again = await eventually(lambda: newer_refusal(stand, refused["t"]))
             assert again["reported"]["instead"] == "windows 1"
             await stand.send("DELETE", vehicle, expect=204)
@@ -180,7 +167,7 @@ def has_told(cloud: FakeCloud, state: str, version: int) -> Callable[[], bool]:
 
 async def test_it_is_applied_with_the_reply_that_names_it(fake: tuple[FakeCloud, Path]) -> None:
     cloud, path = fake
-    async with running(path):
+    async with running_agent(load_edge_config(path)):
         await cloud.until(lambda: len(cloud.requests) >= 2 and bool(cloud.batches))
         meant_at = len(cloud.requests)
         cloud.campaign = campaign_body(read_campaign(WINDOWS))
@@ -200,10 +187,10 @@ async def test_it_is_applied_with_the_reply_that_names_it(fake: tuple[FakeCloud,
 async def test_it_is_there_after_a_restart_without_asking_again(fake: tuple[FakeCloud, Path]) -> None:
     cloud, path = fake
     cloud.campaign = campaign_body(read_campaign(WINDOWS))
-    async with running(path):
+    async with running_agent(load_edge_config(path)):
         await cloud.until(has_told(cloud, "active", 1))
     before = set(cloud.batches)
-    async with running(path):
+    async with running_agent(load_edge_config(path)):
         await cloud.until(
             lambda: any("Engine.Speed:mean" in cloud.batches[n].signals for n in cloud.batches if n not in before)
         )
@@ -217,7 +204,7 @@ async def test_status_tells_the_campaign_and_its_captures(fake: tuple[FakeCloud,
     cloud, path = fake
     cloud.campaign = campaign_body(read_campaign(WINDOWS))
     spool = load_edge_config(path).spool.path
-    async with running(path):
+    async with running_agent(load_edge_config(path)):
         await cloud.until(lambda: any(batch.frames for batch in cloud.batches.values()))
         cloud.campaign = campaign_body(read_campaign(BROKEN))
         await cloud.until(has_told(cloud, "refused", 2))
@@ -235,10 +222,10 @@ async def test_status_tells_the_campaign_and_its_captures(fake: tuple[FakeCloud,
 async def test_file_that_no_longer_fits_the_databases_does_not_stop_the_agent(fake: tuple[FakeCloud, Path]) -> None:
     cloud, path = fake
     cloud.campaign = campaign_body(read_campaign(WINDOWS))
-    async with running(path):
+    async with running_agent(load_edge_config(path)):
         await cloud.until(has_told(cloud, "active", 1))
     (path.parent / "vehicle.dbc").write_text(DBC.replace("Speed", "Rpm"))
-    async with running(path):
+    async with running_agent(load_edge_config(path)):
         await cloud.until(has_told(cloud, "refused", 1))
         await cloud.until(lambda: any("Engine.Rpm" in batch.signals for batch in cloud.batches.values()))
     assert told(cloud)[-1]["instead"] == "its own file"

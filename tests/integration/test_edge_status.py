@@ -4,44 +4,20 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from edge.agent import run_agent
 from edge.config import EdgeConfig, HealthSettings, load_edge_config
-from edge.service.service_manager import NO_MANAGER, ServiceManager
+from edge.service.service_manager import ServiceManager
 from edge.service.status import AgentStatus, frame_rates
 from edge.service.status_socket import StatusError, ask_status, serve_status, socket_of
 from fleetwire.edge import edge
 from fleetwire.edge_status import render
-from tests.fake_cloud import TOKEN, FakeCloud, serve
-from tests.running import eventually
-
-DBC = """
-VERSION ""
-NS_ :
-BS_:
-BU_: ECU
-BO_ 256 Engine: 8 ECU
- SG_ Count : 0|32@1+ (1,0) [0|0] "" Vector__XXX
-"""
-CONFIG = """
-vehicle = "v1"
-[[can]]
-interface = "replay"
-channel = "drive.log"
-speed = 0
-dbc = ["vehicle.dbc"]
-[batch]
-max_age_ms = 50
-[uplink]
-url = "{url}"
-token_file = "token"
-"""
+from tests.fake_cloud import FakeCloud, serve
+from tests.running_agent import REPLAY, running_agent, until_status, write_vehicle
 
 
 @pytest.fixture
@@ -51,43 +27,18 @@ def cloud() -> FakeCloud:
 
 @pytest.fixture
 async def config(cloud: FakeCloud, tmp_path: Path) -> AsyncIterator[EdgeConfig]:
-    (tmp_path / "vehicle.dbc").write_text(DBC)
-    (tmp_path / "token").write_text(TOKEN)
     lines = [f"({1_600_000_000 + n / 100:.6f}) can0 {0x100 + n % 2:03X}#{n:016x}\n" for n in range(200)]
     (tmp_path / "drive.log").write_text("".join(lines))
     async with serve(cloud) as url:
-        (tmp_path / "edge.toml").write_text(CONFIG.format(url=url))
-        yield load_edge_config(tmp_path / "edge.toml")
-
-
-@asynccontextmanager
-async def running(config: EdgeConfig, manager: ServiceManager = NO_MANAGER) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_agent(config, stop, manager=manager))
-        try:
-            yield
-        finally:
-            stop.set()
-
-
-async def until(config: EdgeConfig, condition: Callable[[AgentStatus], object]) -> AgentStatus:
-    async def look() -> AgentStatus | None:
-        with suppress(StatusError):
-            status = await ask_status(config.spool.path)
-            return status if condition(status) else None
-        return None
-
-    found: AgentStatus = await eventually(look)
-    return found
+        yield load_edge_config(write_vehicle(tmp_path, url, bus=f"{REPLAY}\nspeed = 0"))
 
 
 async def until_settled(config: EdgeConfig) -> AgentStatus:
-    return await until(config, lambda it: it.settled and not it.spool.batches and it.buses[0].frames == 200)
+    return await until_status(config, lambda it: it.settled and not it.spool.batches and it.buses[0].frames == 200)
 
 
 async def test_running_agent_tells_what_it_does(config: EdgeConfig, cloud: FakeCloud) -> None:
-    async with running(config):
+    async with running_agent(config):
         status = await until_settled(config)
     [bus] = status.buses
     assert (status.vehicle, bus.name, bus.frames, bus.faults) == ("v1", "drive.log", 200, {"unknown_id": 100})
@@ -102,8 +53,8 @@ async def test_running_agent_tells_what_it_does(config: EdgeConfig, cloud: FakeC
 async def test_backlog_and_its_reason_are_told(config: EdgeConfig, cloud: FakeCloud) -> None:
     cloud.token = "fwd_other"
     began_ms = time.time_ns() // 1_000_000
-    async with running(config):
-        status = await until(config, lambda it: it.spool.batches and it.uplink.refused)
+    async with running_agent(config):
+        status = await until_status(config, lambda it: it.spool.batches and it.uplink.refused)
     assert status.uplink.problem is not None
     assert "credential refused (401)" in status.uplink.problem
     assert status.spool.oldest_ms is not None
@@ -120,7 +71,7 @@ async def test_socket_of_a_killed_agent_is_replaced(config: EdgeConfig) -> None:
         dead.bind(str(path))
     with pytest.raises(StatusError, match="no agent runs"):
         await ask_status(config.spool.path)
-    async with running(config):
+    async with running_agent(config):
         await until_settled(config)
 
 
@@ -144,7 +95,7 @@ async def test_agent_runs_where_there_can_be_no_socket(tmp_path: Path) -> None:
 
 
 async def test_rates_are_of_the_time_between_two_looks(config: EdgeConfig) -> None:
-    async with running(config):
+    async with running_agent(config):
         after = await until_settled(config)
     before = after.model_copy(
         update={
@@ -166,7 +117,7 @@ async def test_command_prints_the_status(config: EdgeConfig) -> None:
         result = CliRunner().invoke(edge, ["status", "--config", path, *arguments])
         return result.exit_code, result.output
 
-    async with running(config):
+    async with running_agent(config):
         await until_settled(config)
         code, text = await asyncio.to_thread(invoke, "--json")
         assert code == 0
@@ -180,7 +131,7 @@ async def test_health_reaches_the_cloud_like_any_signal(config: EdgeConfig, clou
         return any("Health.UplinkLag" in batch.signals for batch in cloud.batches.values())
 
     watched = config.model_copy(update={"health": HealthSettings(interval_s=0.05)})
-    async with running(watched):
+    async with running_agent(watched):
         await cloud.until(has_health)
     batch = next(batch for batch in cloud.batches.values() if "Health.UplinkLag" in batch.signals)
     assert batch.catalog is not None
@@ -188,7 +139,7 @@ async def test_health_reaches_the_cloud_like_any_signal(config: EdgeConfig, clou
 
 
 async def test_health_is_off_unless_the_file_has_the_section(config: EdgeConfig, cloud: FakeCloud) -> None:
-    async with running(config):
+    async with running_agent(config):
         await until_settled(config)
     assert {name for batch in cloud.batches.values() for name in batch.signals} == {"Engine.Count"}
     path = config.uplink.token_file.with_name("edge.toml")
@@ -202,7 +153,7 @@ async def test_service_manager_hears_from_the_start_to_the_end(config: EdgeConfi
         manager.bind(str(path))
         manager.setblocking(False)
         loop = asyncio.get_running_loop()
-        async with running(config, ServiceManager(str(path), watchdog_s=0.2)), asyncio.timeout(20):
+        async with running_agent(config, manager=ServiceManager(str(path), watchdog_s=0.2)), asyncio.timeout(20):
             heard = [await loop.sock_recv(manager, 100) for _ in range(4)]
         assert heard == [b"READY=1", *[b"WATCHDOG=1"] * 3]
         async with asyncio.timeout(20):

@@ -8,7 +8,6 @@ from pathlib import Path
 import can
 import pytest
 
-from edge.agent import run_agent
 from edge.agent_plan import plan_agent
 from edge.buses.open_bus import open_bus
 from edge.can_reader import CanReader
@@ -18,6 +17,7 @@ from edge.frame import Frame
 from edge.frame_source import ReaderError
 from edge.protocols.transmit_rules import NotAllowedError, TransmitError, TransmitRules
 from tests.fake_cloud import TOKEN, FakeCloud, serve
+from tests.running_agent import running_agent
 from tests.simulated_ecu import Ecu, Vehicle, supported
 
 PATIENCE_S = 60
@@ -69,14 +69,8 @@ async def agent(folder: Path, channel: str, url: str) -> AsyncIterator[None]:
     """The agent, which stops in order at the end of the block."""
     (folder / "token").write_text(TOKEN)
     (folder / "edge.toml").write_text(CONFIG.format(channel=channel, url=url))
-    stop = asyncio.Event()
-    running = asyncio.create_task(run_agent(load_edge_config(folder / "edge.toml"), stop))
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            yield
-    finally:
-        stop.set()
-        await running
+    async with running_agent(load_edge_config(folder / "edge.toml")):
+        yield
 
 
 def signals(cloud: FakeCloud) -> dict[str, set[float]]:

@@ -6,7 +6,7 @@ Nothing is lost, nothing is there twice, and both are shown.
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,42 +14,17 @@ from typing import Any
 
 import pytest
 
-from edge.agent import run_agent
-from edge.config import EdgeConfig, load_edge_config
+from edge.config import load_edge_config
 from edge.service.status import AgentStatus
-from edge.service.status_socket import StatusError, ask_status
 from fleetwire.edge_status import render
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, eventually, fetch, running_ingest, running_writer, settings
+from tests.running_agent import run_to_the_end, running_agent, until_status, write_vehicle
 from tests.web_stand import Stand, web_stand
 
 pytestmark = pytest.mark.services
 
 FRAMES_PER_S = 100
-DBC = """
-VERSION ""
-NS_ :
-BS_:
-BU_: ECU
-BO_ 256 Engine: 8 ECU
- SG_ Count : 0|32@1+ (1,0) [0|0] "" Vector__XXX
-"""
-CONFIG = """
-vehicle = "a"
-[[can]]
-interface = "replay"
-channel = "drive.log"
-dbc = ["vehicle.dbc"]
-[sampling]
-every = true
-[batch]
-max_age_ms = 50
-[spool]
-path = "spool/spool.db"
-[uplink]
-url = "{url}"
-token_file = "token"
-"""
 
 
 @dataclass
@@ -62,34 +37,26 @@ class Card:
     first: int
     agents: list["asyncio.Task[None]"] = field(default_factory=list)
 
-    def config(self, frames: int) -> EdgeConfig:
+    def write(self, frames: int) -> Path:
         self.home.mkdir(exist_ok=True)
-        (self.home / "vehicle.dbc").write_text(DBC)
-        (self.home / "token").write_text(self.token)
         lines = (
             f"({1_700_000_000 + n / FRAMES_PER_S:.6f}) can0 100#{(self.first + n).to_bytes(8, 'little').hex()}\n"
             for n in range(frames)
         )
         (self.home / "drive.log").write_text("".join(lines))
-        (self.home / "edge.toml").write_text(CONFIG.format(url=self.url))
         self.first += frames
-        return load_edge_config(self.home / "edge.toml")
+        spool = '[spool]\npath = "spool/spool.db"\n'
+        return write_vehicle(self.home, self.url, vehicle="a", token=self.token, more=spool)
 
     async def play(self, frames: int) -> None:
         """The agent plays so many frames, and ends when the cloud has committed everything."""
-        async with asyncio.timeout(60):
-            await run_agent(self.config(frames), asyncio.Event(), exit_when_settled=True)
+        await run_to_the_end(self.write(frames))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While the agent plays a thousand frames, in ten seconds."""
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_agent(self.config(1000), stop))
-            try:
-                yield
-            finally:
-                stop.set()
+        async with running_agent(load_edge_config(self.write(1000))):
+            yield
 
     def image(self, to: Path) -> Path:
         """As a card is copied, with the agent running or not."""
@@ -99,16 +66,8 @@ class Card:
         shutil.rmtree(self.home / "spool")
         shutil.copytree(image, self.home / "spool")
 
-    async def status(self, condition: Any) -> AgentStatus:
-        async def look() -> AgentStatus | None:
-            try:
-                status = await ask_status(self.home / "spool" / "spool.db")
-            except StatusError:
-                return None
-            return status if condition(status) else None
-
-        found: AgentStatus = await eventually(look)
-        return found
+    async def status(self, condition: Callable[[AgentStatus], object]) -> AgentStatus:
+        return await until_status(load_edge_config(self.home / "edge.toml"), condition)
 
 
 @dataclass

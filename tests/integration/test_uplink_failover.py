@@ -1,7 +1,6 @@
 """An agent with two ways to the cloud: over to the other one and back, the use of each told and kept."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,37 +10,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 
-from edge.agent import run_agent
-from edge.config import EdgeConfig, load_edge_config
+from edge.config import load_edge_config
 from edge.service.status import AgentStatus
-from edge.service.status_socket import StatusError, ask_status
 from edge.ways import way_choice
 from fleetwire.edge_status import render
-from tests.fake_cloud import TOKEN, FakeCloud, serve
-from tests.running import eventually
+from tests.fake_cloud import FakeCloud, serve
+from tests.running_agent import running_agent, until_status, virtual, write_vehicle
 
-DBC = """
-VERSION ""
-NS_ :
-BS_:
-BU_: ECU
-BO_ 256 Engine: 8 ECU
- SG_ Count : 0|32@1+ (1,0) [0|0] "" Vector__XXX
-"""
-CONFIG = """
-vehicle = "v1"
-[[can]]
-interface = "virtual"
-channel = "{channel}"
-dbc = ["vehicle.dbc"]
-[sampling]
-every = true
-[batch]
-max_age_ms = 50
-[uplink]
-name = "wifi"
-url = "{first}"
-token_file = "token"
+WAYS = """name = "wifi"
 [[uplink.fallback]]
 name = "lte"
 url = "{second}"
@@ -72,36 +48,6 @@ class Portal:
         return web.Response(text="<html>log in</html>") if self.is_there else await handler(request)
 
 
-def configure(folder: Path, channel: str, first: str, second: str) -> EdgeConfig:
-    (folder / "vehicle.dbc").write_text(DBC)
-    (folder / "token").write_text(TOKEN)
-    (folder / "edge.toml").write_text(CONFIG.format(channel=channel, first=first, second=second))
-    return load_edge_config(folder / "edge.toml")
-
-
-@asynccontextmanager
-async def running(config: EdgeConfig) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    agent = asyncio.create_task(run_agent(config, stop))
-    try:
-        async with asyncio.timeout(120):
-            yield
-    finally:
-        stop.set()
-        await agent
-
-
-async def until(config: EdgeConfig, condition: Callable[[AgentStatus], bool]) -> AgentStatus:
-    async def look() -> AgentStatus | None:
-        try:
-            status = await ask_status(config.spool.path)
-        except StatusError:  # not there yet
-            return None
-        return status if condition(status) else None
-
-    return await eventually(look)
-
-
 def way(status: AgentStatus) -> str:
     return next(way.name for way in status.uplink.ways if way.in_use)
 
@@ -125,27 +71,28 @@ async def test_agent_goes_over_to_the_next_way_and_comes_back(tmp_path: Path, mo
 
     portal = Portal(cloud)
     async with serve(cloud) as second, portal.serve() as first:
-        config = configure(tmp_path, "failover", first, second)
+        path = write_vehicle(tmp_path, first, bus=virtual("failover"), more=WAYS.format(second=second))
+        config = load_edge_config(path)
         with can.Bus("failover", "virtual") as bus:
-            async with running(config):
-                await until(config, lambda it: it.uplink.last_reply_ms is not None)
+            async with running_agent(config):
+                await until_status(config, lambda it: it.uplink.last_reply_ms is not None)
                 send(bus, 100)
                 await cloud.until(lambda: arrived() == 100)
                 portal.is_there = True
                 send(bus, 100)
-                status = await until(config, lambda it: way(it) == "lte" and it.settled == it.stored)
+                status = await until_status(config, lambda it: way(it) == "lte" and it.settled == it.stored)
                 assert arrived() == 200
                 assert status.uplink.url == second
                 lte = status.uplink.ways[1]
                 assert (lte.monthly_bytes, lte.problem) == (10**9, None)
                 assert "  lte: in use" in "\n".join(render(status, status))
-                status = await until(config, lambda it: it.uplink.ways[1].sent_this_month_bytes > 0)
+                status = await until_status(config, lambda it: it.uplink.ways[1].sent_this_month_bytes > 0)
                 used = status.uplink.ways[1].sent_this_month_bytes
                 portal.is_there = False
                 send(bus, 100)
-                await until(config, lambda it: way(it) == "wifi" and it.settled == it.stored)
-            async with running(config):
-                again = await until(config, lambda it: it.uplink.last_reply_ms is not None)
+                await until_status(config, lambda it: way(it) == "wifi" and it.settled == it.stored)
+            async with running_agent(config):
+                again = await until_status(config, lambda it: it.uplink.last_reply_ms is not None)
                 assert again.uplink.ways[1].sent_this_month_bytes >= used, "kept over a restart"
     columns = [batch.signals["Engine.Count"] for batch in cloud.batches.values() if batch.signals]
     values = sorted(value for column in columns for value in column.v)
