@@ -63,7 +63,16 @@ class BadLink:
     def condition(self, condition: Condition) -> None:
         self._condition = condition
         if condition.refuses:
-            self._reset_all()
+            self.end_all(reset=True)
+
+    def end_all(self, *, reset: bool) -> None:
+        """End the connections that are there, in the middle of whatever passes; the ends hear a reset or an end."""
+        for writer in self._open:
+            if reset:
+                _reset(writer)
+            else:
+                writer.transport.abort()
+        self._open.clear()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A client's connection, which may be refused."""
@@ -110,11 +119,6 @@ class BadLink:
             self._open.discard(far_writer)
             for end in (far_writer, *([second[1]] if second is not None else [])):
                 await _close(end)
-
-    def _reset_all(self) -> None:
-        for writer in self._open:
-            _reset(writer)
-        self._open.clear()
 
 
 class _Ended(Exception):

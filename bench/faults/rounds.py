@@ -10,13 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from bench.faults.proxy import proxying
 from bench.faults.rows import ROWS, Row, Unsettled
 from bench.faults.stage import Stage, stage
 from bench.faults.vehicles import StagedVehicle, on_stage
 from bench.faults.verdict import Result, judge
 from cloud.accounts import add_vehicles
 from cloud.database import Pool, make_pool
+from simulator.bad_link import bad_link
 
 VEHICLES: Final = 4
 PAUSE_S: Final = 0.6
@@ -53,15 +53,15 @@ async def _round(one: Round, row: Row, hurt: Stage, pool: Pool, spools: Path) ->
     credentials = await add_vehicles(pool, [f"{one.name}-{one.seed}-{number}" for number in range(VEHICLES)])
     recovery_s: list[float] = []
     async with (
-        proxying(hurt.ingest_url, dice) as proxy,
-        on_stage(credentials, proxy.url, spools, dice, wrap=row.wrap, late_ms=row.late_ms) as vehicles,
+        bad_link(hurt.config.host, hurt.config.ingest_port) as (link, port),
+        on_stage(credentials, f"http://127.0.0.1:{port}", spools, dice, wrap=row.wrap, late_ms=row.late_ms) as vehicles,
         _running([vehicle.send for vehicle in vehicles]),
     ):
         async with _running([vehicle.live for vehicle in vehicles]):
             for _ in range(one.trials):
                 await asyncio.sleep(dice.uniform(0.0, PAUSE_S))
                 began_s = time.monotonic()
-                await row.strike(hurt, proxy, dice)
+                await row.strike(hurt, link, dice)
                 await _settled(one, vehicles, beyond=1)
                 recovery_s.append(time.monotonic() - began_s)
         await _settled(one, vehicles)

@@ -30,7 +30,6 @@ class Stage:
 
     def __init__(self, config: CloudConfig, supervisor: Supervisor) -> None:
         self.config = config
-        self.ingest_url = address(config, config.ingest_port)
         self.web_url = address(config, config.web_port)
         self.peak_rss: dict[str, int] = {}
         """Bytes, the highest of each process that was seen so far."""

@@ -134,6 +134,29 @@ async def test_reset_comes_after_so_many_bytes(stand: Stand) -> None:
     assert b"".join(stand.echo.heard) == b"hel"
 
 
+@pytest.mark.parametrize("reset", [False, True])
+async def test_what_is_open_is_ended_and_what_comes_passes(stand: Stand, reset: bool) -> None:
+    async with stand.client() as (reader, writer):
+        writer.write(b"hello")
+        await reader.readexactly(5)
+        stand.link.end_all(reset=reset)
+        if reset:
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        else:
+            assert await reader.read() == b""
+    await _passed(stand)
+
+
+async def test_line_that_is_silent_is_ended_as_well(stand: Stand) -> None:
+    stand.link.condition = BLACK_HOLE
+    async with stand.client() as (reader, writer):
+        writer.write(b"gone")
+        await _swallowed(stand, 4)
+        stand.link.end_all(reset=False)
+        assert await reader.read() == b""
+
+
 async def test_doubled_requests_arrive_twice_and_are_answered_once(stand: Stand) -> None:
     stand.link.condition = DOUBLED
     async with stand.client() as (reader, writer):
