@@ -1,7 +1,8 @@
 """Connections on which agents send batches, served without the objects that aiohttp makes for each request.
 
 A request for batches that came plainly good is answered here. The first of any other kind, and all after it on its
-connection, are aiohttp's. Requests of a connection are answered in their order, one at a time.
+connection, are aiohttp's. Requests of a connection are answered in their order, one at a time. The body of one whose
+sender is not known is not read on until the database has said that there is one; else aiohttp refuses it.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from aiohttp import hdrs
 
@@ -22,7 +23,7 @@ PATIENCE_S: Final = 60.0
 IDLE_S: Final = 75.0
 LAST_ANSWERS_S: Final = 5.0
 MOST_BYTES: Final = 1_500_000
-"""Of a body, which is here before anybody is asked who sent it; agents send less. Of more aiohttp's side asks first."""
+"""Of a body; agents send less. Larger ones are aiohttp's."""
 _LOOK_EVERY_S: Final = 5.0
 _AHEAD_BYTES: Final = 262_144
 _READ_BYTES: Final = 262_144
@@ -35,12 +36,25 @@ Soon = Callable[[Head, bytes, Callable[[Answer | None], None]], bool]
 Protocols = Callable[[], asyncio.BaseProtocol]
 
 
+class Senders(Protocol):
+    """Who may send, by the Authorization field."""
+
+    def knows(self, authorization: str | None) -> bool:
+        """Whether it is known without asking; it may have been revoked since."""
+        ...
+
+    async def admits(self, authorization: str | None) -> bool:
+        """Whether there is one; from then on it is known."""
+        ...
+
+
 class BatchConnections:
     """What a listener serves. Silent connections end, and all of them when serving ends, the busy ones last."""
 
-    def __init__(self, answer: Answering, soon: Soon = lambda head, body, tell: False, *, body_bytes: int) -> None:
+    def __init__(self, answer: Answering, senders: Senders, soon: Soon | None = None, *, body_bytes: int) -> None:
         self.answer = answer
-        self.soon = soon
+        self.senders = senders
+        self.soon = soon or (lambda head, body, tell: False)
         self.body_bytes = min(body_bytes, MOST_BYTES)
         self.open: set[_Connection] = set()
         self.closing = False
@@ -92,7 +106,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._head: Head | None = None
         self._since_s = time.monotonic()
         self._may_write = True
-        self._asked: tuple[Head, bytes] | None = None
+        self._is_busy = False
+        self._request: tuple[Head, bytes] | None = None  # the one that is being answered
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,7 +129,7 @@ class _Connection(asyncio.BufferedProtocol):
             if isinstance(self._arrived, bytes):
                 self._arrived = bytearray(self._arrived)
             self._arrived += data
-        if self._asked is None and self._may_write:
+        if not self._is_busy and self._may_write:
             self._begin()
         elif len(self._arrived) > _AHEAD_BYTES:
             self._transport.pause_reading()
@@ -129,7 +144,7 @@ class _Connection(asyncio.BufferedProtocol):
     def look(self, now_s: float) -> None:
         """Whether a request comes too slowly, or none for too long."""
         quiet_s = now_s - self._since_s
-        if self._asked is not None:
+        if self._is_busy:
             return
         if self._arrived and quiet_s > PATIENCE_S and self._may_write:
             self._hand_over()
@@ -138,7 +153,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """After the request that is being answered."""
-        if self._asked is None:
+        if not self._is_busy:
             self._transport.close()
 
     def abort(self) -> None:
@@ -150,19 +165,41 @@ class _Connection(asyncio.BufferedProtocol):
         if head is None or head.end - head.begin > self._server.body_bytes:
             self._hand_over()
         elif len(self._arrived) < head.end:
+            if self._head is None and not self._server.senders.knows(head.authorization):
+                self._transport.pause_reading()
+                self._is_busy = True
+                self._task = self._loop.create_task(self._ask(head), name="sender")
             self._head = head
         else:
             body = bytes(self._arrived[head.begin : head.end])
             self._arrived, self._head = self._arrived[head.end :], None
-            self._asked = head, body
+            self._is_busy, self._request = True, (head, body)
             if not self._server.soon(head, body, self._told):
                 self._told(None)
 
     def _told(self, answer: Answer | None) -> None:
         if answer is not None:
             self._write(answer)
-        elif self._asked is not None:
-            self._task = self._loop.create_task(self._serve(*self._asked), name="batches")
+        elif self._request is not None:
+            self._task = self._loop.create_task(self._serve(*self._request), name="batches")
+
+    async def _ask(self, head: Head) -> None:
+        """Read on if there is such a sender."""
+        try:
+            is_admitted = await self._server.senders.admits(head.authorization)
+        except BaseException:
+            self._transport.abort()
+            raise
+        finally:
+            self._is_busy, self._task = False, None
+        if self._server.closing:
+            self._transport.close()
+        elif self._transport.is_closing():
+            return
+        elif is_admitted:
+            self._go_on()
+        else:
+            self._hand_over()
 
     async def _serve(self, head: Head, body: bytes) -> None:
         try:
@@ -174,7 +211,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _write(self, answer: Answer) -> None:
         status, fields, said = answer
-        self._asked = self._task = None
+        self._is_busy, self._request, self._task = False, None, None
         if self._transport.is_closing():
             return
         self._transport.write(_head_of_answer(status, fields, len(said), int(time.time())) + said)
@@ -185,7 +222,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        if self._arrived and self._asked is None and self._may_write:
+        if self._arrived and not self._is_busy and self._may_write:
             self._transport.resume_reading()
             self._begin()
 

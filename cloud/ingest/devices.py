@@ -40,6 +40,19 @@ class Devices:
         token = _token_in(authorization)
         return None if token is None else self._fresh(token_hash(token))
 
+    def knows(self, authorization: str | None) -> bool:
+        """Whether that token was in force when it was last looked at."""
+        token = _token_in(authorization)
+        return token is not None and token_hash(token) in self._known
+
+    async def admits(self, authorization: str | None) -> bool:
+        """Whether `identify` raises nothing."""
+        try:
+            await self.identify(authorization)
+        except Problem:
+            return False
+        return True
+
     async def vouched_for(self, vehicle: str) -> Device:
         """A vehicle that the MQTT broker has authenticated. Raises the same."""
         return await self._look(vehicle, partial(accounts.device_of, vehicle=vehicle))

@@ -86,7 +86,9 @@ async def run(
                     port=config.ingest_port,
                     fixed=config.was_set("ingest_port"),
                     auto_decompress=False,
-                    front=BatchConnections(api.answer_batches, api.answer_soon, body_bytes=config.body_bytes).serving,
+                    front=BatchConnections(
+                        api.answer_batches, devices, api.answer_soon, body_bytes=config.body_bytes
+                    ).serving,
                 ) as address,
             ):
                 say(f"ingest is ready on {address} and, for OsmAnd-style reports, on {osmand}")

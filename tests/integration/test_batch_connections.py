@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -46,12 +47,21 @@ class Stand:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.asked: asyncio.Queue[bytes] = asyncio.Queue()
+        self.known: set[str | None] = {None}
+        self.may_send: asyncio.Queue[bool] = asyncio.Queue()
+        """What is found out of whom is not known."""
         self.others: list[Others] = []
 
     async def answer(self, head: Head, body: bytes) -> Answer:
         self.asked.put_nowait(body)
         await self.may_answer.wait()
         return 200, [("X-Seen", head.authorization or "")], (b"to " + body[:20]).ljust(self.answer_bytes)
+
+    def knows(self, authorization: str | None) -> bool:
+        return authorization in self.known
+
+    async def admits(self, authorization: str | None) -> bool:
+        return await self.may_send.get()
 
     def other(self) -> Others:
         self.others.append(Others())
@@ -65,7 +75,7 @@ async def connected(
     loop = asyncio.get_running_loop()
     async with (
         asyncio.timeout(PATIENCE_S),
-        BatchConnections(stand.answer, body_bytes=body_bytes).serving(stand.other) as protocols,
+        BatchConnections(stand.answer, stand, body_bytes=body_bytes).serving(stand.other) as protocols,
     ):
         server = await loop.create_server(protocols, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -180,7 +190,7 @@ async def test_slow_request_is_handed_over_and_silence_ends(monkeypatch: pytest.
 async def test_last_answer_is_given_before_the_connection_ends() -> None:
     stand = Stand()
     stand.may_answer.clear()
-    serving = BatchConnections(stand.answer, body_bytes=100).serving(stand.other)
+    serving = BatchConnections(stand.answer, stand, body_bytes=100).serving(stand.other)
     protocols = await serving.__aenter__()
     server = await asyncio.get_running_loop().create_server(protocols, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -207,6 +217,45 @@ async def test_reader_that_does_not_read_is_not_answered_without_end() -> None:
         assert 0 < stand.asked.qsize() < 200
         for _ in range(200):
             assert len((await answer(reader))[1]) == 1_000_000
+
+
+async def test_body_of_an_unknown_sender_is_not_read_on_until_there_is_one() -> None:
+    stand = Stand()
+    whole = request(b"x" * 1_000_000, "Authorization: new")
+    async with connected(stand, body_bytes=10**8) as (reader, writer):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        writer.write(whole)
+        for _ in range(2_000):
+            await asyncio.sleep(0)
+        assert writer.transport.get_write_buffer_size(), "nobody reads"
+        stand.may_send.put_nowait(True)
+        assert (await answer(reader))[1] == b"to " + b"x" * 20
+        assert await stand.asked.get() == b"x" * 1_000_000
+    assert not stand.others
+
+
+async def test_sender_that_there_is_not_is_left_to_others_with_its_body_unread() -> None:
+    stand = Stand()
+    said = b"POST /v1/batches HTTP/1.1\r\nHost: a\r\nAuthorization: no\r\nContent-Length: 90000\r\n\r\nxy"
+    async with connected(stand) as (reader, writer):
+        writer.write(said)
+        stand.may_send.put_nowait(False)
+        assert await reader.readexactly(6) == b"theirs"
+    assert bytes(stand.others[0].heard) == said
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("credential", ["Bearer fwd_wrong", "Bearer else", "Basic YTpi"])
+async def test_stranger_is_refused_before_its_body_is_there(database_url: str, redis_url: str, credential: str) -> None:
+    async with running_ingest(settings(database_url, redis_url)) as address:
+        place = urlsplit(address)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        fields = f"Host: a\r\nAuthorization: {credential}\r\nContent-Length: 1400000"
+        writer.write(f"POST /v1/batches HTTP/1.1\r\n{fields}\r\n\r\n".encode() + b"x" * 1000)
+        async with asyncio.timeout(PATIENCE_S):
+            head, _ = await answer(reader)
+        assert head.startswith("HTTP/1.1 401 ")
+        await gone(writer)
 
 
 @pytest.mark.services
