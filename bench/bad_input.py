@@ -19,7 +19,7 @@ import aiohttp
 from bench.damage import damaged, good_bodies, hostile_bodies
 from bench.figure import Figure, rounded
 from bench.stack import INGEST, running
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import make_pool
 from wire.stream_id import new_stream
 

@@ -20,10 +20,10 @@ from bench.series import Series
 from bench.stack import WRITER, running
 from bench.stored import stored_samples, until_stored
 from bench.synthetic import START_MS, Second
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.bus import Bus
-from cloud.bus_entries import Item
 from cloud.database import Pool, make_pool
+from cloud.streams.entries import Item
 from wire.names import shard_of
 
 BATCHES: Final = 40_000

@@ -18,7 +18,7 @@ from bench.processes import Spent
 from bench.stack import INGEST, WEB, WRITER, running
 from bench.stored import until_stored
 from bench.synthetic import Second
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import make_pool
 
 SIZES: Final = (10, 100, 1_000, 10_000)

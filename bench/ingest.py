@@ -20,12 +20,12 @@ from bench.load import Sender, lanes, request, send
 from bench.processes import Spent
 from bench.recordings import simulated
 from bench.stack import INGEST, running
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.config import CloudConfig
 from cloud.database import connect
-from cloud.local import address, answers_ready
+from cloud.running.local import address, answers_ready
+from cloud.running.supervisor import Child, Order, Supervisor
 from cloud.services.ports import next_free_port
-from cloud.supervisor import Child, Order, Supervisor
 from edge.batcher import Draft
 
 RUNS: Final = 5

@@ -30,7 +30,7 @@ from bench.live_sockets import LiveSocket
 from bench.load import Connection, Sender, request
 from bench.stack import INGEST, WEB, WRITER, Stack, running
 from bench.synthetic import Second
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import connect
 from edge.batcher import Batcher, Draft
 from edge.outbox import Outbox

@@ -28,9 +28,9 @@ from bench.live_sockets import LiveSocket
 from bench.load import Sender
 from bench.stack import WEB, Stack, running
 from bench.synthetic import Second
-from cloud.accounts import add_vehicles
-from cloud.bus_entries import LiveMessage, encode_live
+from cloud.access.accounts import add_vehicles
 from cloud.database import connect
+from cloud.streams.entries import LiveMessage, encode_live
 from wire.codec import encode_batch
 from wire.names import shard_of
 

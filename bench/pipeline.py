@@ -21,7 +21,7 @@ from bench.stack import INGEST, WEB, WRITER, running
 from bench.stored import until_stored
 from bench.synthetic import Second
 from bench.write import Baseline, Shape
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import make_pool
 
 RUNS: Final = 3

@@ -6,7 +6,7 @@ from typing import Final
 import zstandard
 
 from bench.load import Sender, http_request
-from cloud.bus_entries import Item, batch_item
+from cloud.streams.entries import Item, batch_item
 from edge.batcher import Draft
 from wire.codec import encode_batch
 

@@ -24,10 +24,10 @@ from bench.figure import Unavailable
 from bench.processes import memory_bytes
 from bench.stack import INGEST, WEB, WRITER, Stack, running
 from bench.stored import stored_samples
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import Pool, make_pool
-from cloud.local import fleetwire_argv
-from cloud.supervisor import Child, Order, Supervisor
+from cloud.running.local import fleetwire_argv
+from cloud.running.supervisor import Child, Order, Supervisor
 
 EVERY_S: Final = 10.0
 WARM_UP: Final = 0.25

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from bench.figure import Unavailable
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.database import connect
-from cloud.local import address, choose_ports, cloud_orders, ensure_admin
 from cloud.migrations import migrate
+from cloud.running.local import address, choose_ports, cloud_orders, ensure_admin
+from cloud.running.supervisor import Child, Supervisor
 from cloud.services import embedded
 from cloud.services.errors import ServiceError
 from cloud.services.ports import PortClaims
-from cloud.supervisor import Child, Supervisor
 
 SERVICES: Final = ("postgres", "redis")
 WRITER: Final = "writer"

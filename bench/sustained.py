@@ -23,7 +23,7 @@ from bench.series import Series
 from bench.stack import INGEST, WEB, WRITER, running
 from bench.stored import stored_samples, until_stored
 from bench.synthetic import START_MS, Second
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import Pool, make_pool
 
 VEHICLES: Final = 100

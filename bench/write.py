@@ -1,7 +1,8 @@
 """write, write_direct: rows a second through the writer's transaction, against a bare COPY into the same hypertable.
 
-Ours is `cloud.store.Store.commit`: ledger, samples, latest values, dirty spans and journal in one transaction for each
-group. The baseline copies as many rows of the same shape, sorted as ours, packed beforehand, in as many transactions.
+Ours is `cloud.telemetry.store.Store.commit`: ledger, samples, latest values, dirty spans and journal in one transaction
+for each group. The baseline copies as many rows of the same shape, sorted as ours, packed beforehand, in as many
+transactions.
 Both write to vehicles of their own in one chunk of TimescaleDB, in turns, each after a checkpoint.
 """
 
@@ -17,12 +18,12 @@ import numpy as np
 from bench.figure import Figure, Unavailable, faster_is_better, interleaved_async
 from bench.stack import fresh_database, running
 from bench.synthetic import Second
-from cloud.accounts import add_vehicles
-from cloud.copy_format import Column, fixed_rows, timestamps
+from cloud.access.accounts import add_vehicles
 from cloud.database import Connection, Pool, inspect, make_pool
-from cloud.facts import Facts, facts_of
-from cloud.store import Arrival, Store
-from cloud.store_columns import can_pack, ensure_columns, pack_copies
+from cloud.telemetry.copy_format import Column, fixed_rows, timestamps
+from cloud.telemetry.facts import Facts, facts_of
+from cloud.telemetry.packed_columns import can_pack, ensure_columns, pack_copies
+from cloud.telemetry.store import Arrival, Store
 
 RUNS: Final = 5
 _STREAM: Final = "0199c0de-0000-7000-8000-{:012x}"

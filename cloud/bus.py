@@ -19,11 +19,11 @@ from redis.asyncio import Redis
 from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as NoConnection
 
-from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, encode_live
-from cloud.bus_live import listen
-from cloud.bus_nodes import ANSWER_S, Node, Nodes, Script
-from cloud.bus_reader import GROUP, Reader
 from cloud.errors import BusDown
+from cloud.streams.entries import Delivery, Gap, Item, LiveMessage, encode_live
+from cloud.streams.live import listen
+from cloud.streams.nodes import ANSWER_S, Node, Nodes, Script
+from cloud.streams.reader import GROUP, Reader
 from cloud.together import Asker, Together
 
 DONE_AT_ONCE: Final = 2_000
@@ -117,7 +117,7 @@ class Bus:
             yield message
 
     async def read(self, shards: Sequence[int], *, count: int, block_ms: int) -> list[Delivery]:
-        """Up to `count` new entries of each shard, as soon as there is one. See `cloud.bus_reader`."""
+        """Up to `count` new entries of each shard, as soon as there is one. See `cloud.streams.reader`."""
         return await self._reader.read(shards, count=count, block_ms=block_ms)
 
     async def read_pending(self, shard: int, *, after: str = "0", count: int) -> list[Delivery]:

@@ -16,8 +16,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from cloud import allocator
 from cloud.errors import CloudError, PortTaken
+from cloud.running import allocator
 
 PORTS_TO_TRY = 100
 SHUTDOWN_S = 5.0

@@ -10,15 +10,15 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud import static
+from cloud.access.auth import require_credential
 from cloud.api.app import OPENAPI, add_api, problems
 from cloud.api.routes import ROUTES
-from cloud.auth import require_credential
 from cloud.bus import Bus
-from cloud.bus_entries import batch_name
 from cloud.config import CloudConfig
 from cloud.database import UNAVAILABLE, Pool, make_pool
 from cloud.errors import BusDown, DatabaseError
 from cloud.runtime import add_health, make_registry, serve
+from cloud.streams.entries import batch_name
 from cloud.ws import sockets
 from cloud.ws.feed import Feed
 from cloud.ws.hub import Hub

@@ -12,11 +12,11 @@ from typing import TypeVar
 import asyncpg
 import click
 
-from cloud import accounts, invites, osmand
+from cloud.access import accounts, invites, osmand
 from cloud.config import load_cloud_config
 from cloud.database import Executor, connect
 from cloud.errors import CloudError
-from cloud.local_broker import write_broker_passwords
+from cloud.running.local_broker import write_broker_passwords
 from fleetwire.campaign import campaign
 from fleetwire.dead_letters import dead_letters
 from fleetwire.durations import Duration

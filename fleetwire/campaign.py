@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from cloud import accounts, campaigns
+from cloud import campaigns
+from cloud.access import accounts
 from cloud.campaigns import Assigned, Reported
 from cloud.database import Pool
-from cloud.store_retention import fleet_named
+from cloud.telemetry.retention import fleet_named
 from fleetwire.campaign_file import load_campaign
 from fleetwire.pool import with_pool
 

@@ -13,7 +13,7 @@ from cloud import migrations, runtime
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.errors import CloudError
 from cloud.ingest import process as ingest_process
-from cloud.local_broker import broker_passwords
+from cloud.running.local_broker import broker_passwords
 from cloud.writer import process as writer_process
 
 

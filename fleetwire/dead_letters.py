@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from cloud import accounts
+from cloud.access import accounts
 from cloud.database import Pool
-from cloud.dead_letters import DeadLetter, find_letter, list_letters, replay
 from cloud.errors import DeadLetterError
-from cloud.store import Store
+from cloud.telemetry.dead_letters import DeadLetter, find_letter, list_letters, replay
+from cloud.telemetry.store import Store
 from fleetwire.pool import with_pool
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from cloud.checkup import check_all
 from cloud.config import default_home
+from cloud.running.checkup import check_all
 
 
 @click.command()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from cloud import accounts
+from cloud.access import accounts
 from cloud.database import Pool
 from cloud.errors import ErasureError
-from cloud.store_erasure import carry_out, list_erasures, order, vehicle_named
+from cloud.telemetry.erasure import carry_out, list_erasures, order, vehicle_named
 from fleetwire.durations import Instant
 from fleetwire.pool import with_pool
 

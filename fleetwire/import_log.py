@@ -12,12 +12,12 @@ from pathlib import Path
 import aiohttp
 import click
 
-from cloud import accounts
+from cloud.access import accounts
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.database import connect
 from cloud.errors import CloudError
-from cloud.local import address
-from cloud.run_file import NAME as RUN_FILE
+from cloud.running.local import address
+from cloud.running.run_file import NAME as RUN_FILE
 from edge.dbc import load_database
 from edge.errors import EdgeError
 from edge.recordings.import_plan import (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from cloud import accounts
+from cloud.access import accounts
 from cloud.database import Pool
-from cloud.store_retention import CLASSES, fleet_named, list_settings, set_retention
+from cloud.telemetry.retention import CLASSES, fleet_named, list_settings, set_retention
 from fleetwire.durations import Duration
 from fleetwire.pool import with_pool
 

@@ -8,11 +8,11 @@ from typing import get_args
 
 import click
 
-from cloud import accounts
+from cloud.access import accounts
 from cloud.database import Pool
-from cloud.plausible import Cause
-from cloud.set_aside import Choice, Correction, Outcome, list_entries, release
-from cloud.store import Store
+from cloud.telemetry.plausible import Cause
+from cloud.telemetry.set_aside import Choice, Correction, Outcome, list_entries, release
+from cloud.telemetry.store import Store
 from fleetwire.durations import Duration, Instant
 from fleetwire.pool import with_pool
 

@@ -17,7 +17,8 @@ import click
 from cloud.bus import Bus
 from cloud.config import CloudConfig, default_home, load_cloud_config
 from cloud.errors import CloudError
-from cloud.local import (
+from cloud.migrations import migrate
+from cloud.running.local import (
     Admin,
     address,
     choose_ports,
@@ -26,12 +27,11 @@ from cloud.local import (
     ensure_device_tokens,
     fleetwire_argv,
 )
-from cloud.migrations import migrate
-from cloud.run_file import RunFile, remove_run_file, write_run_file
+from cloud.running.run_file import RunFile, remove_run_file, write_run_file
+from cloud.running.supervisor import Child, Embedded, Order, Supervisor
 from cloud.services.embedded import wanted_services
 from cloud.services.ports import PortClaims, home_port
 from cloud.static import DASHBOARD
-from cloud.supervisor import Child, Embedded, Order, Supervisor
 from edge.errors import EdgeError
 from simulator.demo import (
     DEMO_VEHICLE,

@@ -29,7 +29,7 @@ import aiohttp
 import click
 
 from bench.synthetic import START_MS, Second
-from cloud.accounts import add_token, add_vehicles
+from cloud.access.accounts import add_token, add_vehicles
 from cloud.database import connect
 from cloud.migrations import migrate
 from cloud.services import embedded

@@ -13,10 +13,10 @@ from typing import Any, Self
 import aiohttp
 import asyncpg
 
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.config import CloudConfig
 from cloud.ingest import process as ingest_process
-from cloud.local_broker import broker_passwords
+from cloud.running.local_broker import broker_passwords
 from cloud.writer import process as writer_process
 from wire.codec import encode_batch
 from wire.model import Batch, Column

@@ -12,12 +12,13 @@ from typing import Any
 import aiohttp
 from aiohttp.test_utils import TestServer
 
-from cloud import accounts, static
+from cloud import static
+from cloud.access import accounts
 from cloud.bus import Bus
-from cloud.bus_entries import LiveMessage
 from cloud.database import Pool, make_pool
-from cloud.facts import facts_of
-from cloud.store import Arrival, Store
+from cloud.streams.entries import LiveMessage
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival, Store
 from cloud.web import make_app
 from cloud.ws.feed import Feed
 from cloud.ws.hub import Hub

@@ -14,7 +14,7 @@ from bench.faults.rows import ROWS, Row, Unsettled
 from bench.faults.stage import Stage, stage
 from bench.faults.vehicles import StagedVehicle, on_stage
 from bench.faults.verdict import Result, judge
-from cloud.accounts import add_vehicles
+from cloud.access.accounts import add_vehicles
 from cloud.database import Pool, make_pool
 from simulator.bad_link import bad_link
 

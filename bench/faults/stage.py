@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from cloud.config import CloudConfig, load_cloud_config
-from cloud.local import address, answers_ready, choose_ports, cloud_orders
 from cloud.migrations import migrate
+from cloud.running.local import address, answers_ready, choose_ports, cloud_orders
+from cloud.running.supervisor import Child, Order, Supervisor
 from cloud.services import embedded
 from cloud.services.ports import FIRST, PortClaims, port_is_free
 from cloud.services.processes import wait_gone
-from cloud.supervisor import Child, Order, Supervisor
 
 SERVICES: Final = ("postgres", "redis")
 SECOND_WRITER: Final = "writer-2"

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from cloud import accounts, invites
+from cloud.access import accounts, invites
 from cloud.api.call import SQL, Call, vehicle_id
 from cloud.api.query import InviteQuery, Query
 from cloud.api.replies import DeviceToken, Invite, IssuedToken, NewToken, NewUser, Token, Tokens, User, Users

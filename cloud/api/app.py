@@ -9,14 +9,14 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
+from cloud.access.auth import NOBODY, PRINCIPAL
+from cloud.access.login_throttle import LoginThrottle
 from cloud.api.call import Call, Document, InFlight, Reply, Route
 from cloud.api.openapi import text
 from cloud.api.query import explain, parse_query
 from cloud.api.routes import ROUTES
 from cloud.api.session import THROTTLE
-from cloud.auth import NOBODY, PRINCIPAL
 from cloud.database import UNAVAILABLE, Pool, is_about_the_data
-from cloud.login_throttle import LoginThrottle
 from cloud.problem import Problem, problem_response
 
 OPENAPI = "/v1/openapi.json"

@@ -8,9 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from cloud.access.auth import Principal
 from cloud.api.query import Query
 from cloud.api.replies import Shape
-from cloud.auth import Principal
 from cloud.database import Pool
 from cloud.problem import Problem
 from cloud.queries import load

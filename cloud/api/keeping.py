@@ -7,7 +7,6 @@ from typing import Any
 import asyncpg
 from pydantic import TypeAdapter
 
-from cloud import set_aside, store_erasure, store_retention
 from cloud.api.call import SQL, Call, vehicle_id
 from cloud.api.cursor import read_cursor, write_cursor
 from cloud.api.query import Query, SetAsideQuery
@@ -25,8 +24,9 @@ from cloud.api.replies import (
 from cloud.api.times import to_ms
 from cloud.errors import SetAsideError
 from cloud.problem import Problem
-from cloud.set_aside import Choice, Correction
-from cloud.store import Store
+from cloud.telemetry import erasure, retention, set_aside
+from cloud.telemetry.set_aside import Choice, Correction
+from cloud.telemetry.store import Store
 
 _AFTER = TypeAdapter(int)
 _DAY = timedelta(days=1)
@@ -66,22 +66,22 @@ async def order_erasure(call: Call[Query, NewErasure]) -> Erasure:
     if begin and begin >= end:
         raise Problem(400, "from must lie before to")
     vehicle = await vehicle_id(call)
-    number = await store_erasure.order(call.db, vehicle, begin=begin, end=end, actor=call.principal.name)
+    number = await erasure.order(call.db, vehicle, begin=begin, end=end, actor=call.principal.name)
     span = {"from": begin and begin.isoformat(), "to": end.isoformat()}
     await _audit(call, "erasure.order", vehicle=call.path["id"], erasure=number, **span)
-    found = await store_erasure.list_erasures(call.db, call.path["id"], call.fleet_id)
+    found = await erasure.list_erasures(call.db, call.path["id"], call.fleet_id)
     return next(_erasure(row) for row in found if row["id"] == number)
 
 
 async def list_erasures(call: Call[Query, None]) -> Erasures:
     await vehicle_id(call)
-    rows = await store_erasure.list_erasures(call.db, call.path["id"], call.fleet_id)
+    rows = await erasure.list_erasures(call.db, call.path["id"], call.fleet_id)
     return Erasures(erasures=[_erasure(row) for row in rows])
 
 
 async def get_retention(call: Call[Query, None]) -> Retention:
-    kept = await store_retention.fleet_settings(call.db, call.fleet_id)
-    return Retention(**{kind: kept[kind] / _DAY if kind in kept else None for kind in store_retention.CLASSES})
+    kept = await retention.fleet_settings(call.db, call.fleet_id)
+    return Retention(**{kind: kept[kind] / _DAY if kind in kept else None for kind in retention.CLASSES})
 
 
 async def put_retention(call: Call[Query, NewRetention]) -> Retention:
@@ -89,7 +89,7 @@ async def put_retention(call: Call[Query, NewRetention]) -> Retention:
     async with call.db.acquire() as connection, connection.transaction():
         for kind, number in days.items():
             keep = None if number is None else timedelta(days=number)
-            await store_retention.set_retention(connection, call.fleet_id, kind, keep)
+            await retention.set_retention(connection, call.fleet_id, kind, keep)
     await _audit(call, "retention.set", days=days)
     return Retention(**days)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, TypeVar, get_origin
 from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cloud.access.invites import LONGEST, SHORTEST
 from cloud.api.times import Day, Time
-from cloud.invites import LONGEST, SHORTEST
 from cloud.problem import Problem
 
 MAX_LIMIT = 1000

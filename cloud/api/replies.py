@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from cloud.api.times import Time
-from cloud.plausible import Cause as AsideCause
+from cloud.telemetry.plausible import Cause as AsideCause
 from cloud.vehicle_state import State
 from wire.campaign import Campaign
 from wire.names import STREAM_PATTERN

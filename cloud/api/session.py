@@ -4,12 +4,12 @@ import math
 
 from aiohttp import web
 
-from cloud import accounts
+from cloud.access import accounts
+from cloud.access.auth import COOKIE, SESSION_LIFE, check_origin, close_session, open_session
+from cloud.access.login_throttle import LoginThrottle
 from cloud.api.call import Call
 from cloud.api.query import Query
 from cloud.api.replies import Credentials, Session
-from cloud.auth import COOKIE, SESSION_LIFE, check_origin, close_session, open_session
-from cloud.login_throttle import LoginThrottle
 from cloud.problem import Problem
 
 THROTTLE = web.AppKey("login_throttle", LoginThrottle)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.bus_entries import Item, batch_item, claims_item, sent_item
 from cloud.errors import CloudError
 from cloud.ingest.reading import Reading, Taken
+from cloud.streams.entries import Item, batch_item, claims_item, sent_item
 from wire.codec import CodecError, decode_batch
 from wire.envelope import Rejected, StreamClaim
 from wire.ledger import EMPTY_LEDGER, StreamLedger

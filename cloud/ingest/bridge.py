@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import hdrs
 
-from cloud.accounts import Device
+from cloud.access.accounts import Device
 from cloud.ingest.body import unpack_aside
 from cloud.ingest.devices import Devices
 from cloud.ingest.metrics import IngestMetrics

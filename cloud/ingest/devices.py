@@ -8,8 +8,8 @@ from typing import Final
 import asyncpg
 from aiohttp import hdrs
 
-from cloud import accounts, osmand
-from cloud.accounts import DEVICE_TOKEN, Device, token_hash
+from cloud.access import accounts, osmand
+from cloud.access.accounts import DEVICE_TOKEN, Device, token_hash
 from cloud.database import QUICK_S, UNAVAILABLE, Executor, Pool
 from cloud.ingest.retry import try_again
 from cloud.problem import Problem

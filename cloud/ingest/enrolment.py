@@ -9,11 +9,11 @@ import asyncpg
 import structlog
 from aiohttp import hdrs
 
+from cloud.access.invites import Enrolled, Reason, Refusal, redeem
+from cloud.access.login_throttle import LoginThrottle
 from cloud.database import QUICK_S, UNAVAILABLE, Pool
 from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.retry import try_again
-from cloud.invites import Enrolled, Reason, Refusal, redeem
-from cloud.login_throttle import LoginThrottle
 from cloud.problem import Problem
 from wire.names import is_vehicle
 

@@ -18,7 +18,7 @@ from pydantic import JsonValue, ValidationError
 from cloud.ingest.flat_events import NO_STREAM, KeyedBatch
 from cloud.ingest.storable import problem_of
 from cloud.problem import Problem
-from cloud.unix_time import to_ms
+from cloud.telemetry.unix_time import to_ms
 from wire.catalog import canonical_json
 from wire.codec import describe
 from wire.model import Batch, Column, Event, Fixes

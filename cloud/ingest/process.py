@@ -9,7 +9,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from cloud import runtime
-from cloud.broker_passwords import BrokerPasswords
+from cloud.access.broker_passwords import BrokerPasswords
 from cloud.bus import Bus
 from cloud.config import CloudConfig
 from cloud.database import make_pool, ping
@@ -27,7 +27,7 @@ from cloud.ingest.metrics import IngestMetrics
 from cloud.ingest.mqtt import Broker, MqttListener
 from cloud.ingest.osmand_app import OsmandApi
 from cloud.ingest.service import Ingest
-from cloud.store import Store
+from cloud.telemetry.store import Store
 
 POOL_SIZE = 8
 

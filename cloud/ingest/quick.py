@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 
-from cloud.facts import MAX_TIME_MS, MIN_TIME_MS
 from cloud.ingest.reading import Reading, Taken, telling
+from cloud.telemetry.facts import MAX_TIME_MS, MIN_TIME_MS
 from wire.codec import MAX_SCALE
 from wire.envelope import StreamClaim
 from wire.model import LATITUDE_LIMIT, LONGITUDE_LIMIT

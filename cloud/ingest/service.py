@@ -7,12 +7,10 @@ from typing import Any, Final, Protocol
 import asyncpg
 import structlog
 
-from cloud.accounts import Device
+from cloud.access.accounts import Device
 from cloud.bus import Admitted
-from cloud.bus_entries import Item, LiveMessage
 from cloud.database import UNAVAILABLE, is_about_the_data
 from cloud.errors import BusDown, BusFull, DatabaseError
-from cloud.facts import facts_of
 from cloud.ingest import soon
 from cloud.ingest.admission import to_queue
 from cloud.ingest.aside import Aside
@@ -27,7 +25,9 @@ from cloud.ingest.requests import read_at_once, read_request
 from cloud.ingest.retry import not_queued, try_again
 from cloud.ingest.soon import Soon, Tell
 from cloud.problem import Problem
-from cloud.store import Store
+from cloud.streams.entries import Item, LiveMessage
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Store
 from wire.ledger import StreamLedger
 from wire.names import shard_of
 

@@ -10,9 +10,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from cloud.accounts import Device
+from cloud.access.accounts import Device
 from cloud.bus import Admitted
-from cloud.bus_entries import Item
 from cloud.errors import BusDown, BusFull
 from cloud.ingest.admission import to_queue
 from cloud.ingest.campaigns import Campaigns
@@ -23,6 +22,7 @@ from cloud.ingest.reading import Reading
 from cloud.ingest.reply import reply_json
 from cloud.ingest.retry import not_queued
 from cloud.problem import Problem
+from cloud.streams.entries import Item
 from cloud.together import Asker
 from wire.names import shard_of
 

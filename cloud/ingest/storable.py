@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from cloud.facts import MAX_TIME_MS, MIN_TIME_MS
+from cloud.telemetry.facts import MAX_TIME_MS, MIN_TIME_MS
 from wire.model import Batch
 
 MOST_DAYS: Final = 1_000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cloud.private_file import read_private, write_private
+from cloud.access.private_file import read_private, write_private
 from cloud.services.errors import ServiceError
 from cloud.services.lock import file_lock
 from cloud.services.mosquitto import Mosquitto

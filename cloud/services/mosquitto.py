@@ -1,11 +1,11 @@
-"""Mosquitto 2 with one user for ingest's bridge; `cloud.broker_passwords` adds the vehicles."""
+"""Mosquitto 2 with one user for ingest's bridge; `cloud.access.broker_passwords` adds the vehicles."""
 
 import asyncio
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.mosquitto_password import with_user
+from cloud.access.mosquitto_password import with_user
 from cloud.services.ports import LOOPBACK
 from cloud.services.sandbox import Sandbox
 

@@ -10,9 +10,9 @@ from typing import Final, Protocol, TypeVar
 import asyncpg
 import structlog
 
-from cloud.bus_entries import Unreadable, unpack
 from cloud.database import TOO_MUCH, UNAVAILABLE, is_about_the_data
-from cloud.store import Arrival, Stored
+from cloud.streams.entries import Unreadable, unpack
+from cloud.telemetry.store import Arrival, Stored
 from cloud.writer.metrics import WriterMetrics
 from cloud.writer.work import Work
 

@@ -11,11 +11,11 @@ from cloud import runtime
 from cloud.bus import Bus
 from cloud.config import CloudConfig
 from cloud.database import QUICK_S, Pool, inspect, make_pool, ping
-from cloud.housekeeping import Housekeeping
-from cloud.store import Store
-from cloud.store_columns import ensure_columns
+from cloud.telemetry.packed_columns import ensure_columns
+from cloud.telemetry.store import Store
 from cloud.writer.backlog import watch_backlog
 from cloud.writer.committer import Committer, until_usable
+from cloud.writer.housekeeping import Housekeeping
 from cloud.writer.leases import Leases
 from cloud.writer.metrics import WriterMetrics
 from cloud.writer.service import Writer

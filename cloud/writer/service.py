@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from cloud.bus_entries import Delivery
 from cloud.errors import BusDown
+from cloud.streams.entries import Delivery
 from cloud.writer.committer import Committer, Stopped
 from cloud.writer.leases import Leases
 from cloud.writer.metrics import WriterMetrics

@@ -6,9 +6,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from cloud.bus_entries import Delivery, Unreadable, read_claims, unpack
-from cloud.facts import facts_of
-from cloud.store import Arrival
+from cloud.streams.entries import Delivery, Unreadable, read_claims, unpack
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival
 from wire.codec import CodecError, decode_batch
 from wire.envelope import StreamClaim
 from wire.names import STREAM_PATTERN, VEHICLE_PATTERN

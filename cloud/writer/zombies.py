@@ -16,7 +16,7 @@ import structlog
 
 from cloud.database import QUICK_S, UNAVAILABLE, Pool
 from cloud.queries import load
-from cloud.store import Arrival, Stored
+from cloud.telemetry.store import Arrival, Stored
 from cloud.writer.committer import Target
 from cloud.writer.metrics import WriterMetrics
 

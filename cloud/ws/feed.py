@@ -11,10 +11,10 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from cloud.bus_entries import Gap, LiveMessage
 from cloud.database import UNAVAILABLE, Pool
-from cloud.latest import Position
 from cloud.queries import load
+from cloud.streams.entries import Gap, LiveMessage
+from cloud.telemetry.latest import Position
 from cloud.vehicle_state import DRIVING_KMH, RECENT_MS
 from cloud.ws.hub import Hub, Known
 from cloud.ws.live_vehicle import Facts

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from cloud.latest import Position, newer
-from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS
+from cloud.telemetry.latest import Position, newer
+from cloud.telemetry.plausible import EARLIEST_MS, MOST_AHEAD_MS
 from cloud.vehicle_state import DRIVING_KMH, State, is_engine_speed, vehicle_state
 from cloud.ws.wanted import Wanted
 from wire.model import Batch, Fixes

@@ -10,7 +10,7 @@ from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from cloud.auth import PRINCIPAL, authenticate, check_origin
+from cloud.access.auth import PRINCIPAL, authenticate, check_origin
 from cloud.database import UNAVAILABLE, Pool
 from cloud.problem import Problem
 from cloud.ws.feed import Feed

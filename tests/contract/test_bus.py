@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from cloud.bus import Bus
-from cloud.bus_entries import Delivery, Gap, LiveMessage, batch_item, claims_item, read_claims, unpack
 from cloud.errors import BusDown
-from cloud.memory_bus import MemoryBus
+from cloud.streams.entries import Delivery, Gap, LiveMessage, batch_item, claims_item, read_claims, unpack
+from cloud.streams.memory_bus import MemoryBus
 from tests.redis_cluster import RedisCluster
 from tests.running import eventually
 from wire.envelope import StreamClaim

@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from cloud.access.mosquitto_password import with_user
 from cloud.ingest.bridge import Said
 from cloud.ingest.mqtt import Broker as BridgeBroker
 from cloud.ingest.mqtt import MqttListener
-from cloud.local_broker import reload_embedded
-from cloud.mosquitto_password import with_user
+from cloud.running.local_broker import reload_embedded
 from cloud.services.mosquitto import password_file
 from edge.errors import UplinkError
 from edge.ways.transport import AgentTransport

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from cloud import accounts
+from cloud.access import accounts
 from cloud.database import connect
 from cloud.errors import AccountError
 from fleetwire.admin import admin

@@ -10,7 +10,7 @@ import pytest
 
 from cloud.api.cursor import write_cursor
 from cloud.api.times import END, to_us
-from cloud.bus_entries import batch_item
+from cloud.streams.entries import batch_item
 from tests.web_stand import PASSWORD, SHARDS, STREAM, Stand, batch, column, now_ms, web_stand
 from wire.envelope import StreamClaim
 from wire.names import shard_of

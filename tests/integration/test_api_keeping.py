@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud.facts import facts_of
-from cloud.store import Arrival
-from cloud.store_erasure import carry_out
+from cloud.telemetry.erasure import carry_out
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival
 from tests.web_stand import STREAM, Stand, batch, column, now_ms, web_stand
 from wire.model import Batch
 

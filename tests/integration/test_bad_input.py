@@ -14,8 +14,8 @@ import pytest
 
 from bench.damage import damaged, good_bodies
 from cloud.bus import Bus
-from cloud.bus_entries import unpack
 from cloud.ingest.storable import problem_of
+from cloud.streams.entries import unpack
 from tests.running import Sender, add_vehicle, running_ingest, settings
 from wire.codec import decode_batch
 from wire.names import shard_of

@@ -11,10 +11,10 @@ import pytest
 import zstandard
 
 from cloud.bus import Bus
-from cloud.bus_entries import unpack
 from cloud.ingest import batch_connections
 from cloud.ingest.batch_connections import MOST_BYTES, Answer, BatchConnections
 from cloud.ingest.http_head import Head
+from cloud.streams.entries import unpack
 from tests.running import PATIENCE_S, add_vehicle, make_batch, running_ingest, settings
 from wire.codec import encode_batch
 from wire.names import shard_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cloud.bus import Bus
-from cloud.bus_entries import Gap, LiveMessage, batch_item
 from cloud.errors import BusDown
+from cloud.streams.entries import Gap, LiveMessage, batch_item
 from cloud.writer.leases import Leases
 from tests.redis_cluster import Node, RedisCluster, running_cluster
 from tests.running import eventually

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cloud.database import Pool, inspect, make_pool
-from cloud.facts import facts_of
-from cloud.store import Arrival, Store
-from cloud.store_columns import TABLES, can_pack, ensure_columns
-from cloud.store_erasure import carry_out, order
-from cloud.store_retention import enforce, fleet_named, set_retention
+from cloud.telemetry.erasure import carry_out, order
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.packed_columns import TABLES, can_pack, ensure_columns
+from cloud.telemetry.retention import enforce, fleet_named, set_retention
+from cloud.telemetry.store import Arrival, Store
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, fetch
 from wire.model import Batch, Column

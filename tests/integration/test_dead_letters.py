@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.database import make_pool
-from cloud.dead_letters import find_letter, list_letters, replay
 from cloud.errors import DeadLetterError
-from cloud.facts import facts_of
-from cloud.store import Arrival, Store
+from cloud.telemetry.dead_letters import find_letter, list_letters, replay
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival, Store
 from fleetwire.admin import admin
 from tests.running import add_vehicle, fetch, make_batch
 from wire.codec import encode_batch

@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
-from cloud import accounts, invites
+from cloud.access import accounts, invites
+from cloud.access.invites import Enrolled, Reason, Refusal
 from cloud.database import connect
-from cloud.invites import Enrolled, Reason, Refusal
 from edge.service.enrol import enrol
 from fleetwire.admin import admin
 from tests.running import Sender, running_ingest, settings

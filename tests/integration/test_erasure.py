@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.bus import Bus
-from cloud.bus_entries import batch_item
 from cloud.database import Connection, Pool, make_pool
-from cloud.dead_letters import find_letter, replay
-from cloud.facts import MIN_TIME_MS, facts_of
-from cloud.plausible import EARLIEST_MS
-from cloud.store import Arrival, Store
-from cloud.store_erasure import carry_out, order
+from cloud.streams.entries import batch_item
+from cloud.telemetry.dead_letters import find_letter, replay
+from cloud.telemetry.erasure import carry_out, order
+from cloud.telemetry.facts import MIN_TIME_MS, facts_of
+from cloud.telemetry.plausible import EARLIEST_MS
+from cloud.telemetry.store import Arrival, Store
 from fleetwire.admin import admin
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, eventually, fetch, running_writer, settings

@@ -15,9 +15,9 @@ import zstandard
 from redis.asyncio import Redis
 
 from cloud.bus import Bus
-from cloud.bus_entries import Gap, LiveMessage
 from cloud.errors import PortTaken
 from cloud.migrations import migrate
+from cloud.streams.entries import Gap, LiveMessage
 from tests.private_services import PrivateRedis, PrivateServices
 from tests.running import Sender, add_vehicle, eventually, fetch, make_batch, running_ingest, running_writer, settings
 from wire.catalog import CatalogSignal, catalog_body, catalog_hash, make_catalog

@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from cloud.bus import Bus
-from cloud.bus_entries import batch_item
+from cloud.streams.entries import batch_item
 from tests.running import PATIENCE_S, add_vehicle, eventually, fetch, make_batch
 from wire.codec import encode_batch
 from wire.model import Fixes

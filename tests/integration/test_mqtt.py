@@ -19,10 +19,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from redis.asyncio import Redis
 
-from cloud.accounts import revoke_devices
+from cloud.access.accounts import revoke_devices
 from cloud.config import CloudConfig
 from cloud.database import connect
-from cloud.local_broker import write_broker_passwords
+from cloud.running.local_broker import write_broker_passwords
 from edge.agent import run_agent
 from edge.batcher import Draft, DraftColumn
 from edge.config import load_edge_config

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from cloud import osmand
+from cloud.access import osmand
 from cloud.config import CloudConfig
 from cloud.errors import AccountError
 from cloud.ingest import process as ingest_process

@@ -14,12 +14,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.accounts import add_fleet, add_vehicles
+from cloud.access.accounts import add_fleet, add_vehicles
 from cloud.database import Pool, is_about_the_data, make_pool
-from cloud.facts import MIN_TIME_MS, facts_of
-from cloud.housekeeping import Housekeeping
-from cloud.store import Arrival, Store
-from cloud.store_retention import (
+from cloud.telemetry.facts import MIN_TIME_MS, facts_of
+from cloud.telemetry.retention import (
     CLASSES,
     Chunk,
     Delete,
@@ -32,6 +30,8 @@ from cloud.store_retention import (
     policy,
     set_retention,
 )
+from cloud.telemetry.store import Arrival, Store
+from cloud.writer.housekeeping import Housekeeping
 from fleetwire.admin import admin
 from tests.recount import assert_counts_agree
 from tests.running import fetch

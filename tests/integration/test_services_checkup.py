@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from cloud.checkup import check_database, check_process, check_redis, check_services
 from cloud.config import CloudConfig
+from cloud.running.checkup import check_database, check_process, check_redis, check_services
 from tests.private_services import PrivateRedis
 
 pytestmark = pytest.mark.services

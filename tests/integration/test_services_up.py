@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cloud.run_file import NAME
+from cloud.running.run_file import NAME
 from cloud.services import embedded
 from cloud.services.processes import Process, identify, is_alive
 

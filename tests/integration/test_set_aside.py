@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.bus import Bus
-from cloud.bus_entries import batch_item
 from cloud.database import Pool, make_pool
-from cloud.facts import facts_of
-from cloud.plausible import EARLIEST_MS
-from cloud.store import Arrival, Store
+from cloud.streams.entries import batch_item
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.plausible import EARLIEST_MS
+from cloud.telemetry.store import Arrival, Store
 from fleetwire.admin import admin
 from tests.recount import assert_counts_agree
 from tests.running import add_vehicle, eventually, fetch, make_batch, running_writer, settings

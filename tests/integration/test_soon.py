@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import zstandard
 
-from cloud.accounts import Device
+from cloud.access.accounts import Device
 from cloud.bus import Admitted, Bus
-from cloud.bus_entries import Item
 from cloud.errors import BusDown, BusFull
 from cloud.ingest.body import Body
 from cloud.ingest.service import Ingest
+from cloud.streams.entries import Item
 from cloud.together import Asker
 from tests.running import Sender, add_vehicle, fetch, make_batch, running_ingest, settings
 from wire.codec import encode_batch

@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from cloud.bus import Bus
-from cloud.bus_entries import batch_item, claims_item
 from cloud.database import make_pool
 from cloud.errors import DatabaseError
-from cloud.facts import facts_of
 from cloud.migrations import migrate
-from cloud.store import Arrival, Store
+from cloud.streams.entries import batch_item, claims_item
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival, Store
 from cloud.writer import process
 from cloud.writer.metrics import WriterMetrics
 from cloud.writer.zombies import Undeterred

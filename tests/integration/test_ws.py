@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from cloud.errors import BusDown
-from cloud.store_erasure import carry_out, order, vehicle_named
+from cloud.telemetry.erasure import carry_out, order, vehicle_named
 from tests.private_services import PrivateRedis
 from tests.web_stand import PASSWORD, Stand, batch, column, now_ms, web_stand
 from wire.model import Batch

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cloud.allocator import ARENAS
+from cloud.running.allocator import ARENAS
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is nothing to set in another libc")
 
@@ -22,7 +22,7 @@ libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = Info
 libc.fopen.restype = ctypes.c_void_p
 if sys.argv[1] == "settled":
-    from cloud.allocator import settle
+    from cloud.running.allocator import settle
     settle()
 bytes(8_000_000)  # freed at once: the allocator's own threshold moves beyond it
 before = libc.mallinfo2().hblkhd

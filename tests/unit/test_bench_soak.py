@@ -14,8 +14,8 @@ from bench.processes import Spent, cpu_s, memory_bytes
 from bench.series import Series
 from bench.soak import Moment, trends, write_csv
 from bench.synthetic import START_MS, Second
-from cloud.bus_entries import unpack
 from cloud.ingest.quick import read_quickly
+from cloud.streams.entries import unpack
 
 
 def moments(*lines: float, minutes: int = 60) -> list[Moment]:

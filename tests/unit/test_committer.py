@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from cloud.bus_entries import Delivery
-from cloud.facts import facts_of
-from cloud.store import Arrival, Stored
+from cloud.streams.entries import Delivery
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival, Stored
 from cloud.writer.committer import Committer
 from cloud.writer.metrics import WriterMetrics
 from cloud.writer.work import Work

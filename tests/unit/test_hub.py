@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.latest import Position
+from cloud.telemetry.latest import Position
 from cloud.ws.hub import EVENTS_KEPT, Client, Hub, Known
 from cloud.ws.live_vehicle import Facts, LiveVehicle
 from cloud.ws.requests import MAX_SUBSCRIPTIONS, RequestError, Subscribe

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cloud.memory_bus import MemoryBus
+from cloud.streams.memory_bus import MemoryBus
 from cloud.writer.leases import TTL_MS, Leases, fair_share
 
 SHARDS = frozenset(range(16))

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.facts import facts_of
-from cloud.letters import Left, left_of
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.letters import Left, left_of
 from wire.codec import decode_batch, encode_batch
 from wire.model import Batch, Column, Event
 

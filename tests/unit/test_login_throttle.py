@@ -1,6 +1,6 @@
 """Guessing passwords gets slower and slower; the right one is never far."""
 
-from cloud.login_throttle import FREE_FAILURES, LONGEST_S, MAX_KEYS, LoginThrottle
+from cloud.access.login_throttle import FREE_FAILURES, LONGEST_S, MAX_KEYS, LoginThrottle
 
 KEYS = ("name:admin", "address:1.2.3.4")
 

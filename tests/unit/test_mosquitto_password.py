@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from cloud.mosquitto_password import password_hash, with_user, with_vehicles
+from cloud.access.mosquitto_password import password_hash, with_user, with_vehicles
 
 
 def test_hash_is_what_mosquitto_passwd_writes() -> None:

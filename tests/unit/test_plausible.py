@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.fact_parts import batch_of, counts_of, rows_where, shifted
-from cloud.facts import Facts, facts_of
-from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS, part_by_time, without_spans
+from cloud.telemetry.fact_parts import batch_of, counts_of, rows_where, shifted
+from cloud.telemetry.facts import Facts, facts_of
+from cloud.telemetry.plausible import EARLIEST_MS, MOST_AHEAD_MS, part_by_time, without_spans
 from wire.codec import decode_batch, encode_batch
 from wire.model import Batch, Column, Event, Fixes, FrameBlock
 

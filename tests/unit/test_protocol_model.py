@@ -1,8 +1,8 @@
 """The protocol between spool, Redis and ledger, explored before any process is killed for real.
 
-The vehicle's half (`edge.delivery`), the queue (`cloud.shard_queue`) and the ledger (`wire.ledger`) are the very state
-machines that the real programs use; only disk, network and database rows are modelled here. Hypothesis kills, wipes,
-reorders, duplicates, restores old images and backups, clones cards and wakes zombies, in any order.
+The vehicle's half (`edge.delivery`), the queue (`cloud.streams.shard_queue`) and the ledger (`wire.ledger`) are the
+very state machines that the real programs use; only disk, network and database rows are modelled here. Hypothesis
+kills, wipes, reorders, duplicates, restores old images and backups, clones cards and wakes zombies, in any order.
 
 `FLEETWIRE_MODEL_EXAMPLES` sets how many histories are tried.
 """
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from cloud.ingest.admission import news
-from cloud.shard_queue import QueueEntry, ShardQueue
+from cloud.streams.shard_queue import QueueEntry, ShardQueue
 from edge.delivery import Delivery, Key, Outcome, StreamOnDisk
 from wire.envelope import BatchRef, Rejected, Reply, StreamClaim
 from wire.ledger import StreamLedger

@@ -4,7 +4,7 @@ import json
 import stat
 from pathlib import Path
 
-from cloud.run_file import RunFile, write_run_file
+from cloud.running.run_file import RunFile, write_run_file
 
 
 def test_addresses_end_without_a_slash_and_the_file_is_the_owners(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cloud.running.supervisor import Child, ChildFailed, Order, Supervisor, describe_end, restart_delay_s
 from cloud.services.processes import identify, is_alive, wait_gone
-from cloud.supervisor import Child, ChildFailed, Order, Supervisor, describe_end, restart_delay_s
 
 WAIT = "; open(OUT, 'a').write('up'); time.sleep(60)"
 SLEEPER = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0))" + WAIT

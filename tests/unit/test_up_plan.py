@@ -9,7 +9,7 @@ import pytest
 
 from cloud.config import CloudConfig
 from cloud.errors import PortTaken
-from cloud.local import choose_ports
+from cloud.running.local import choose_ports
 from cloud.services.ports import PortClaims
 from edge.config import EdgeConfig, load_edge_config
 from edge.errors import EdgeError

@@ -4,9 +4,9 @@ import asyncio
 
 from prometheus_client import CollectorRegistry
 
-from cloud.bus_entries import batch_item
 from cloud.errors import BusDown
-from cloud.memory_bus import MemoryBus
+from cloud.streams.entries import batch_item
+from cloud.streams.memory_bus import MemoryBus
 from cloud.writer.backlog import watch_backlog
 from cloud.writer.leases import Leases
 from cloud.writer.metrics import WriterMetrics

@@ -7,11 +7,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.copy_format import HEADER, TRAILER, Column, fixed_rows, loose_rows
-from cloud.facts import facts_of
-from cloud.latest import Newest, Position, newer
-from cloud.spans import joined
-from cloud.telemetry_rows import Fresh, LatestRow, Vehicle, latest_columns, sorted_samples
+from cloud.telemetry.copy_format import HEADER, TRAILER, Column, fixed_rows, loose_rows
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.latest import Newest, Position, newer
+from cloud.telemetry.rows import Fresh, LatestRow, Vehicle, latest_columns, sorted_samples
+from cloud.telemetry.spans import joined
 from wire.model import Batch, Event, Fixes
 from wire.model import Column as SignalColumn
 

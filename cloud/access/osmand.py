@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from cloud.accounts import Device
+from cloud.access.accounts import Device
 from cloud.database import Executor
 from cloud.errors import AccountError
 from cloud.queries import load

@@ -13,12 +13,12 @@ import asyncpg
 
 from cloud.database import Executor, is_about_the_data
 from cloud.errors import SetAsideError
-from cloud.fact_parts import shifted
-from cloud.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
-from cloud.plausible import part_by_time
 from cloud.queries import load
-from cloud.store import Arrival, Store
-from cloud.unix_time import to_ms
+from cloud.telemetry.fact_parts import shifted
+from cloud.telemetry.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
+from cloud.telemetry.plausible import part_by_time
+from cloud.telemetry.store import Arrival, Store
+from cloud.telemetry.unix_time import to_ms
 from wire.codec import decode_batch
 
 AT_ONCE: Final = 100

@@ -8,9 +8,9 @@ from typing import Final
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
 
-from cloud.bus_entries import Gap, LiveMessage, decode_live
-from cloud.bus_nodes import Node, Nodes
 from cloud.errors import BusDown
+from cloud.streams.entries import Gap, LiveMessage, decode_live
+from cloud.streams.nodes import Node, Nodes
 
 SILENCE_S: Final = 5.0
 WAITING: Final = 1_000

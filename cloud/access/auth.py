@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from cloud.accounts import ROLES, token_hash
+from cloud.access.accounts import ROLES, token_hash
 from cloud.database import Executor, Pool
 from cloud.problem import Problem
 from cloud.queries import load

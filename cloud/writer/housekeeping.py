@@ -12,8 +12,8 @@ import structlog
 
 from cloud.database import UNAVAILABLE, Connection, Pool, inspect
 from cloud.errors import DatabaseError, ErasureError
-from cloud.store_erasure import carry_out, pending
-from cloud.store_retention import compact_dirty, enforce
+from cloud.telemetry.erasure import carry_out, pending
+from cloud.telemetry.retention import compact_dirty, enforce
 
 ROUND_S: Final = 10.0
 COMPACT_EVERY_S: Final = 60.0

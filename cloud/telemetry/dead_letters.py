@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from cloud.database import Executor, is_about_the_data
 from cloud.errors import DeadLetterError
-from cloud.facts import facts_of
 from cloud.queries import load
-from cloud.store import Arrival, Store
+from cloud.telemetry.facts import facts_of
+from cloud.telemetry.store import Arrival, Store
 from wire.codec import CodecError, decode_batch
 
 _SQL = load("dead_letters")

@@ -12,15 +12,14 @@ from typing import Any, Final, Self
 
 from cloud.database import Connection, Pool
 from cloud.errors import DatabaseError
-from cloud.fact_parts import counts_of
-from cloud.facts import Facts
-from cloud.latest import Position
-from cloud.letters import Left, left_of
-from cloud.plausible import EARLIEST_MS, MOST_AHEAD_MS, Aside, part_by_time, without_spans
 from cloud.queries import load
-from cloud.spans import Span
-from cloud.store_columns import can_pack, pack_copies
-from cloud.telemetry_rows import (
+from cloud.telemetry.fact_parts import counts_of
+from cloud.telemetry.facts import Facts
+from cloud.telemetry.latest import Position
+from cloud.telemetry.letters import Left, left_of
+from cloud.telemetry.packed_columns import can_pack, pack_copies
+from cloud.telemetry.plausible import EARLIEST_MS, MOST_AHEAD_MS, Aside, part_by_time, without_spans
+from cloud.telemetry.rows import (
     Copy,
     Fresh,
     LatestRow,
@@ -38,6 +37,7 @@ from cloud.telemetry_rows import (
     stream_counts,
     unnumbered_records,
 )
+from cloud.telemetry.spans import Span
 from wire.envelope import StreamClaim
 from wire.ledger import StreamLedger
 from wire.ranges import RangeSet

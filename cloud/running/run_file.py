@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cloud.private_file import write_private
+from cloud.access.private_file import write_private
 
 NAME = "run.json"
 ADDRESSES = ("web", "ingest", "database_url", "redis_url", "mqtt_url")

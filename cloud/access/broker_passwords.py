@@ -10,9 +10,9 @@ from typing import Final
 import asyncpg
 import structlog
 
+from cloud.access.mosquitto_password import with_user, with_vehicles
 from cloud.database import QUICK_S, UNAVAILABLE, Executor, Pool
 from cloud.errors import ConfigError
-from cloud.mosquitto_password import with_user, with_vehicles
 from cloud.queries import load
 
 LOOK_EVERY_S: Final = 1.0

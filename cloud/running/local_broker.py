@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from cloud.broker_passwords import BrokerPasswords
+from cloud.access.broker_passwords import BrokerPasswords
 from cloud.config import CloudConfig
 from cloud.database import connect
 from cloud.services import embedded

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from cloud.accounts import DEFAULT_FLEET, DEVICE_TOKEN, register_vehicles, token_hash
+from cloud.access.accounts import DEFAULT_FLEET, DEVICE_TOKEN, register_vehicles, token_hash
+from cloud.access.mosquitto_password import password_hash
 from cloud.database import Executor
-from cloud.mosquitto_password import password_hash
 from cloud.queries import load
 
 SHORTEST: Final = timedelta(minutes=1)

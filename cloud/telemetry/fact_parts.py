@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json
 
-from cloud.facts import FIX_COLUMNS, UNTRUSTED_CLOCK, Facts, Ints
+from cloud.telemetry.facts import FIX_COLUMNS, UNTRUSTED_CLOCK, Facts, Ints
 from wire.model import Batch, Column, Event, Fixes, FrameBlock
 
 Bools = npt.NDArray[np.bool_]
@@ -56,7 +56,7 @@ def shifted(facts: Facts, by_ms: int) -> Facts:
 
 
 def batch_of(facts: Facts, *, vehicle: str, stream: str, seq: int, catalog: str | None) -> Batch:
-    """What `cloud.facts.facts_of` reads as these facts again."""
+    """What `cloud.telemetry.facts.facts_of` reads as these facts again."""
     t0 = facts.span_ms[0] if facts.span_ms else 0
     starts = np.cumsum((0, *facts.counts))[:-1]
     untrusted = bool(facts.fix_flag) or bool(np.any(facts.flags & UNTRUSTED_CLOCK))

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from cloud.bus import Admitted
-from cloud.bus_entries import Delivery, Gap, Item, LiveMessage, unpack
 from cloud.errors import BusFull
-from cloud.shard_queue import Key, QueueEntry, ShardQueue
+from cloud.streams.entries import Delivery, Gap, Item, LiveMessage, unpack
+from cloud.streams.shard_queue import Key, QueueEntry, ShardQueue
 from cloud.together import Asker
 
 LIVE_BOUND = 1000

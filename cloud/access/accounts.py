@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from cloud.access.mosquitto_password import password_hash
 from cloud.database import Executor
 from cloud.errors import AccountError
-from cloud.mosquitto_password import password_hash
 from cloud.queries import load
 from wire.names import is_vehicle
 

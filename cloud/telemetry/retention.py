@@ -17,9 +17,9 @@ import structlog
 
 from cloud.database import UNHURRIED_S, Connection, Executor
 from cloud.errors import AccountError
-from cloud.plausible import EARLIEST_MS
 from cloud.queries import load
-from cloud.store_columns import unpack_without_end
+from cloud.telemetry.packed_columns import unpack_without_end
+from cloud.telemetry.plausible import EARLIEST_MS
 
 JOURNAL_KEPT: Final = timedelta(days=3)
 DIRTY_SPANS: Final = 8

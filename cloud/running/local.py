@@ -8,14 +8,14 @@ from pathlib import Path
 
 import aiohttp
 
-from cloud import accounts
+from cloud.access import accounts
+from cloud.access.private_file import read_private, write_private
 from cloud.config import CloudConfig
 from cloud.database import Executor, connect
 from cloud.errors import AccountError, PortTaken
-from cloud.private_file import read_private, write_private
+from cloud.running.supervisor import Order, Probe, Say
 from cloud.services.errors import ServiceError
 from cloud.services.ports import PortClaims, port_is_free
-from cloud.supervisor import Order, Probe, Say
 
 TOKEN_NAME = "fleetwire up"
 ANY_PORT = 20_000  # where the search for a port 0 begins

@@ -16,9 +16,9 @@ from cloud.bus import Bus
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.database import connect, inspect
 from cloud.errors import CloudError
-from cloud.local import address
 from cloud.migrations import available, plan
-from cloud.run_file import NAME as RUN_FILE
+from cloud.running.local import address
+from cloud.running.run_file import NAME as RUN_FILE
 from cloud.services import embedded
 from cloud.services.root import TOOLS
 

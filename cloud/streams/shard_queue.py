@@ -1,7 +1,7 @@
 """One shard of the bus as a pure state machine: what Redis holds between ingest and the writer.
 
-`cloud.bus` does the same with one script a step in Redis; `cloud.memory_bus` runs on this. The same contract tests hold
-for both, and the protocol model is built on it.
+`cloud.bus` does the same with one script a step in Redis; `cloud.streams.memory_bus` runs on this. The same contract
+tests hold for both, and the protocol model is built on it.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ import asyncpg
 
 from cloud.database import UNHURRIED_S, Connection, Executor
 from cloud.errors import ErasureError
-from cloud.fact_parts import counts_of
-from cloud.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
-from cloud.letters import encoded, left_of, read_batch
-from cloud.plausible import without_spans
 from cloud.queries import load
-from cloud.spans import Span
-from cloud.store_columns import unpack_without_end
-from cloud.unix_time import BEGINNING, to_ms
+from cloud.telemetry.fact_parts import counts_of
+from cloud.telemetry.facts import MAX_TIME_MS, MIN_TIME_MS, Facts, facts_of
+from cloud.telemetry.letters import encoded, left_of, read_batch
+from cloud.telemetry.packed_columns import unpack_without_end
+from cloud.telemetry.plausible import without_spans
+from cloud.telemetry.spans import Span
+from cloud.telemetry.unix_time import BEGINNING, to_ms
 from wire.model import Batch
 
 TABLES: Final = (("samples", "samples"), ("fixes", "fixes"), ("device_events", "events"), ("frames", "frames"))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloud.fact_parts import batch_of, counts_of
-from cloud.facts import Facts, facts_of
-from cloud.plausible import without_spans
-from cloud.spans import Span
+from cloud.telemetry.fact_parts import batch_of, counts_of
+from cloud.telemetry.facts import Facts, facts_of
+from cloud.telemetry.plausible import without_spans
+from cloud.telemetry.spans import Span
 from wire.codec import decode_batch, encode_batch
 from wire.model import Batch
 

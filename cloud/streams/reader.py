@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from cloud.bus_entries import Delivery
-from cloud.bus_errors import NoGroup, Unblocked
-from cloud.bus_nodes import ANSWER_S, Nodes, Script
+from cloud.streams.entries import Delivery
+from cloud.streams.errors import NoGroup, Unblocked
+from cloud.streams.nodes import ANSWER_S, Nodes, Script
 
 GROUP: Final = "writer"
 CONSUMER: Final = "writer"  # one for all: whoever gets the lease finds at once what the one before left pending

@@ -25,8 +25,8 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as NoConnection
 
-from cloud.bus_errors import translated
 from cloud.errors import BusDown
+from cloud.streams.errors import translated
 
 ANSWER_S: Final = 5.0
 """How long an answer may take; a read that waits for entries is told to wait for less."""
@@ -36,7 +36,7 @@ CONNECTIONS: Final = 4_096
 PAUSES_S: Final = (0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8)
 """Before each further try while a slot is on its way. Its keys are, too, which takes as long as they are large."""
 
-_SCRIPTS: Final = Path(__file__).parent / "bus_scripts"
+_SCRIPTS: Final = Path(__file__).parent / "scripts"
 _RUN_ID: Final = re.compile(rb"run_id:(\w+)")
 Command = Callable[[Redis], Awaitable[Any]]
 
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Script:
-    """One of `bus_scripts`, known to a server by its hash."""
+    """One of `scripts`, known to a server by its hash."""
 
     source: str
     sha: str

@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from cloud.fact_parts import Bools, counts_of, rows_where
-from cloud.facts import Facts, Ints
-from cloud.spans import Span
+from cloud.telemetry.fact_parts import Bools, counts_of, rows_where
+from cloud.telemetry.facts import Facts, Ints
+from cloud.telemetry.spans import Span
 
 EARLIEST_MS: Final = 1_262_304_000_000  # 2010-01-01
 MOST_AHEAD_MS: Final = 300_000

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloud import copy_format
-from cloud.copy_format import Column, fixed_rows, loose_rows, timestamps
-from cloud.fact_parts import batch_of, counts_of
-from cloud.facts import Facts
-from cloud.latest import Floats, Ints, Newest, Position, newer
-from cloud.plausible import Aside
-from cloud.spans import Span, joined
+from cloud.telemetry import copy_format
+from cloud.telemetry.copy_format import Column, fixed_rows, loose_rows, timestamps
+from cloud.telemetry.fact_parts import batch_of, counts_of
+from cloud.telemetry.facts import Facts
+from cloud.telemetry.latest import Floats, Ints, Newest, Position, newer
+from cloud.telemetry.plausible import Aside
+from cloud.telemetry.spans import Span, joined
 from wire.codec import encode_batch
 from wire.ranges import RangeSet
 

@@ -1,0 +1,1 @@
+"""Who may do what: users, tokens, vehicles, invitations, the MQTT broker's passwords."""

@@ -1,0 +1,1 @@
+"""The cloud's processes on one machine: supervised, found again, checked."""
