@@ -19,6 +19,7 @@ from edge.errors import SpoolError
 
 IN_MEMORY: Final = ":memory:"
 FORMAT_VERSION: Final = 3
+_VERSION_ROW: Final = "format"
 WAL_BYTES: Final = 1_048_576
 """The write-ahead log lies beside the file; it is folded into it, and cut back, at about this size."""
 
@@ -165,6 +166,8 @@ def _connect(path: str) -> tuple[sqlite3.Connection, int]:
             connection.close()
             raise
     except _FAULTS as error:
+        if _code(error) == sqlite3.SQLITE_ERROR:  # our statements are good, so the file is not what they are for
+            raise SpoolDamagedError(f"{path}: damaged ({error})") from error
         raise _explain(path, error) from error
 
 
@@ -194,14 +197,25 @@ def _prepare(connection: sqlite3.Connection, path: str) -> int:
     frames = int(execute("PRAGMA wal_checkpoint").fetchone()[1])
     _check_length(connection, path)
     execute("BEGIN IMMEDIATE")  # takes the lock, which stays until the file is closed
-    version = execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection, path)
     if version > FORMAT_VERSION:
         raise SpoolError(f"{path}: written by a newer Fleetwire (format {version}): update this agent")
     if version < FORMAT_VERSION:
         _bring_up_to_date(connection, version)
+    execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (_VERSION_ROW, str(FORMAT_VERSION)))
     execute("COMMIT")
     _check_tables(connection, path)
     return frames
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int:
+    """The format, which the head of the file says; and a row, so that a bit turned over in the head is noticed."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version:
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (_VERSION_ROW,)).fetchone()
+        if row is not None and row[0] != str(version):
+            raise SpoolDamagedError(f"{path}: damaged: its format is {row[0]} and its head says {version}")
+    return version
 
 
 def _text(content: bytes) -> str:
@@ -218,6 +232,7 @@ def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     for stream, cause, seqs, _ in connection.execute("SELECT * FROM losses").fetchall():
         row_lost = LostRow(stream, cause, text_ranges(seqs))
         connection.execute("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?)", row_lost.columns())
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_VERSION_ROW, str(FORMAT_VERSION)))
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 

@@ -136,9 +136,32 @@ def test_newer_format_is_refused(open_spool: OpenSpool, tmp_path: Path) -> None:
     open_spool().close()
     with sqlite3.connect(tmp_path / "spool.db") as connection:
         connection.execute("PRAGMA user_version = 99")
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'format'")
     connection.close()
     with pytest.raises(SpoolError, match="update this agent"):
         open_spool()
+
+
+@pytest.mark.parametrize(
+    ("place", "bit"),
+    [(19, 2), (44 + 3, 5), (60 + 3, 0), (60 + 3, 2), (60, 6)],
+    ids=["format to read", "format of the schema", "version 2", "version 7", "version of the far future"],
+)
+def test_bit_turned_over_in_the_head_of_the_file_stops_nobody(
+    open_spool: OpenSpool, tmp_path: Path, place: int, bit: int
+) -> None:
+    spool = open_spool()
+    spool.put([draft(), draft()])
+    spool.close()
+    path = tmp_path / "spool.db"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(content)
+
+    fresh = open_spool()
+    assert fresh.set_aside is not None
+    assert fresh.repair is not None
+    assert fresh.repair.saved == 2
 
 
 def test_place_that_cannot_be_written_is_named(open_spool: OpenSpool, tmp_path: Path) -> None:
@@ -338,6 +361,7 @@ def test_spool_of_an_earlier_format_is_taken_over(open_spool: OpenSpool, tmp_pat
     spool.close()
     with sqlite3.connect(tmp_path / "spool.db") as connection:
         connection.executescript(f"DROP TABLE waiting; PRAGMA user_version = {version}")
+        connection.execute("DELETE FROM meta WHERE name = 'format'")
         if version == 1:
             connection.executescript(
                 "DROP INDEX urgent; ALTER TABLE batches DROP COLUMN priority; ALTER TABLE streams DROP COLUMN crc;"
