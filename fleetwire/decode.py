@@ -11,6 +11,7 @@ from cantools.database.can import Database
 
 from edge.dbc import load_database
 from edge.errors import EdgeError
+from edge.lean_imports import without_blas_threads
 from edge.protocol_names import PROTOCOLS, Protocol
 from edge.recordings.decode_log import CsvLines, JsonLines, LogDecoder
 from edge.recordings.drive import is_drive
@@ -98,7 +99,8 @@ def _lines_of(decoder: LogDecoder) -> Callable[[Recording], Iterable[bytes]]:
     """Many frames at a time where there is numpy, else one after the other: the lines are the same."""
     if find_spec("numpy") is None:
         return lambda recording: map(str.encode, decoder.frames(recording))
-    from edge.recordings.decode_log_columns import ColumnLogDecoder
+    with without_blas_threads():
+        from edge.recordings.decode_log_columns import ColumnLogDecoder
 
     return ColumnLogDecoder(decoder).lines
 
