@@ -13,99 +13,121 @@ from numpy.typing import NDArray
 from edge.recordings.frame_columns import FrameColumns
 
 _LONGEST_SECONDS: Final = 10
-_LONGEST_CHANNEL: Final = 8
 _LONGEST_HEX: Final = 16
+_LAST_S: Final = np.iinfo(np.int64).max // 1_000_000_000 - 1
 _DECIMALS: Final = 6
 _ERROR_FLAG: Final = 0x20000000
 _ID_MASK: Final = 0x1FFFFFFF
-_NO_DIGIT: Final = 0xFF
+_NO_DIGITS: Final = -1
 _MOST_CHANNELS: Final = 32
 _MARGIN: Final = bytes(_LONGEST_HEX)
+_WORD_BYTES: Final = 8
+_MARKS: Final = np.frombuffer(b"  #\n", np.uint8)
+_ABOVE_MARKS: Final = ord("$")
 
-_HEX: Final = np.full(256, _NO_DIGIT, np.uint8)
-_HEX[np.frombuffer(b"0123456789ABCDEF", np.uint8)] = np.arange(16)
-_HEX[np.frombuffer(b"abcdef", np.uint8)] = np.arange(10, 16)
+_KEPT: Final = np.tri(_WORD_BYTES + 1, _WORD_BYTES, -1, np.uint8) * np.uint8(0xFF)
+_FIRST: Final = _KEPT.view("<u8")[:, 0]  # of eight bytes so many
+_LAST: Final = np.ascontiguousarray(_KEPT[:, ::-1]).view("<u8")[:, 0]
+
+Text = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+Places = NDArray[np.intp]
 
 
 def parse_block(block: bytes) -> FrameColumns | None:
     """Whole lines, the last one with its end; None where one of them is of another form."""
     text = np.frombuffer(_MARGIN + block + _MARGIN, np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    starts = np.concatenate(([len(_MARGIN)], ends[:-1] + 1))
-    sharps = np.flatnonzero(text == ord("#"))
-    spaces = np.flatnonzero(text == ord(" "))
-    if not len(ends) or len(sharps) != len(ends) or len(spaces) != 2 * len(ends):
+    marks = np.flatnonzero(text[len(_MARGIN) : -len(_MARGIN)] < _ABOVE_MARKS) + len(_MARGIN)
+    if not len(marks) or len(marks) % len(_MARKS) or np.any(text[marks].reshape(-1, len(_MARKS)) != _MARKS):
         return None
-    first, second = spaces[::2], spaces[1::2]
+    first, second, sharps, ends = np.ascontiguousarray(marks.reshape(-1, len(_MARKS)).T)
+    starts = np.concatenate(([len(_MARGIN)], ends[:-1] + 1))
     dots = first - 2 - _DECIMALS
     seconds, digits, hexadecimals = dots - starts - 1, sharps - second - 1, ends - sharps - 1
     if not (
         np.all((seconds >= 1) & (seconds <= _LONGEST_SECONDS))
-        and np.all((second > first + 1) & (second <= first + 1 + _LONGEST_CHANNEL))
+        and np.all((second > first + 1) & (second <= first + 1 + _WORD_BYTES))
         and np.all((digits == 3) | (digits == 8))
-        and np.all((hexadecimals >= 0) & (hexadecimals <= _LONGEST_HEX) & (hexadecimals % 2 == 0))
+        and np.all((hexadecimals <= _LONGEST_HEX) & (hexadecimals % 2 == 0))
         and np.all(text[starts] == ord("("))
         and np.all(text[first - 1] == ord(")"))
         and np.all(text[dots] == ord("."))
     ):
         return None
-    values = _HEX[text]
-    whole = _number(values, dots, seconds, _LONGEST_SECONDS, 10)
-    below = _number(values, first - 1, np.full_like(first, _DECIMALS), _DECIMALS, 10)
-    identifiers = _number(values, sharps, digits, 8, 16)
-    channels = _channels(text, first + 1, second - first - 1)
-    payloads = _first(_windows(values, _LONGEST_HEX)[sharps + 1], hexadecimals)
-    is_extended = digits == 8
-    if whole is None or below is None or identifiers is None or channels is None or payloads.max() == _NO_DIGIT:
+    words = np.ndarray(len(text) - _WORD_BYTES + 1, "<u8", text, strides=(1,))  # from each place on
+    t_us = _microseconds(words, dots, seconds)
+    identifiers = _bytes(words[sharps - _WORD_BYTES] & _LAST[digits])
+    payloads = _payloads(words, sharps + 1, hexadecimals)
+    channels = _channels(words[first + 1] & _FIRST[second - first - 1])
+    if t_us is None or identifiers is None or payloads is None or channels is None:
         return None
-    if np.any(identifiers[is_extended] & _ERROR_FLAG):
+    arbitration_ids, is_extended = identifiers.view(">u4")[:, 0].astype(np.uint32), digits == 8
+    if np.any(arbitration_ids[is_extended] & _ERROR_FLAG):
         return None
     return FrameColumns(
-        whole * 1_000_000_000 + below * 1000,
+        t_us * 1000,
         *channels,
-        (identifiers & _ID_MASK).astype(np.uint32),
+        arbitration_ids & np.uint32(_ID_MASK),
         is_extended,
         (hexadecimals // 2).astype(np.uint8),
-        np.bitwise_or(payloads[:, ::2] << np.uint8(4), payloads[:, 1::2], dtype=np.uint8),
+        payloads,
+        _written(text, starts + 1, seconds),
     )
 
 
-def _windows(text: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """What follows on each place of the text. Rows that are picked from it are copied whole, which is fast."""
-    return np.lib.stride_tricks.sliding_window_view(text, width)
+def _pairs(digits: bytes) -> NDArray[np.int16]:
+    """The number that two of these digits are, by them as one little-endian number. Two zero bytes count as 0."""
+    values = np.full(256, _NO_DIGITS, np.int16)
+    values[np.frombuffer(digits + digits.lower(), np.uint8)] = [*range(len(digits))] * 2
+    values[0] = 0
+    low, high = values[:, np.newaxis], values
+    return np.where((low < 0) | (high < 0), np.int16(_NO_DIGITS), len(digits) * high + low).ravel()
 
 
-def _number(
-    values: NDArray[np.uint8], ends: NDArray[np.intp], counts: NDArray[np.intp], most: int, base: int
-) -> NDArray[np.int64] | None:
-    """Numbers of `counts` digits each, whose values stand before the ends; None where one is no digit."""
-    most = min(most, int(counts.max()))
-    digits = np.ascontiguousarray(_windows(values, most)[ends - most].T)
-    if counts.min() < most:
-        digits[np.arange(most, 0, -1)[:, np.newaxis] > counts] = 0
-    if digits.max() >= base:
+_DECIMAL_PAIRS: Final = _pairs(b"0123456789")
+_HEX_PAIRS: Final = _pairs(b"0123456789ABCDEF")
+
+
+def _microseconds(words: Words, dots: Places, seconds: Places) -> NDArray[np.int64] | None:
+    """The times, whose `seconds` digits stand before each dot; None where one has something else, or is too late."""
+    below = _number(words[dots + _DECIMALS + 1 - _WORD_BYTES] & _LAST[_DECIMALS])
+    whole = _number(words[dots - _WORD_BYTES] & _LAST[np.minimum(seconds, _WORD_BYTES)])
+    if whole is not None and seconds.max() > _WORD_BYTES:
+        above = _number(words[dots - 2 * _WORD_BYTES] & _LAST[np.maximum(seconds - _WORD_BYTES, 0)])
+        whole = None if above is None else whole + above * 10**_WORD_BYTES
+    if whole is None or below is None or whole.max() > _LAST_S:
         return None
-    number: NDArray[np.int64] = digits[0].astype(np.int64)
-    for digit in digits[1:]:
-        number *= base
-        number += digit
+    return whole * 1_000_000 + below
+
+
+def _number(written: Words) -> NDArray[np.int64] | None:
+    """The decimal numbers that are written there; None where there is something else."""
+    pairs = _DECIMAL_PAIRS.take(written.view("<u2")).reshape(len(written), -1)
+    if pairs.min() < 0:
+        return None
+    number: NDArray[np.int64] = pairs[:, 0].astype(np.int64)
+    for place in range(1, pairs.shape[1]):
+        number *= 100
+        number += pairs[:, place]
     return number
 
 
-def _first(rows: NDArray[np.uint8], counts: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Zeros behind the first `counts` of each row, whose width is a multiple of eight."""
-    width = rows.shape[1]
-    kept = np.where(np.arange(width) < np.arange(width + 1)[:, np.newaxis], np.uint8(0xFF), np.uint8(0))
-    words = rows.view(np.uint64)
-    words &= kept.view(np.uint64)[counts]
-    return rows
+def _payloads(words: Words, starts: Places, digits: Places) -> NDArray[np.uint8] | None:
+    """Eight bytes of each frame, as many of them written as it has digits for; None where one has something else."""
+    written = np.empty((len(starts), 2), "<u8")
+    written[:, 0] = words[starts] & _FIRST[np.minimum(digits, _WORD_BYTES)]
+    written[:, 1] = words[starts + _WORD_BYTES] & _FIRST[np.maximum(digits - _WORD_BYTES, 0)]
+    return _bytes(written)
 
 
-def _channels(
-    text: NDArray[np.uint8], starts: NDArray[np.intp], counts: NDArray[np.intp]
-) -> tuple[list[str], NDArray[np.intp]] | None:
+def _bytes(written: Words) -> NDArray[np.uint8] | None:
+    """The bytes that are written there in hexadecimal; None where there is something else."""
+    pairs = _HEX_PAIRS.take(written.view("<u2"))
+    return None if pairs.min() < 0 else pairs.astype(np.uint8).reshape(len(written), -1)
+
+
+def _channels(words: Words) -> tuple[list[str], Places] | None:
     """The names, in the order in which they come first, and each line's place among them."""
-    words = _first(_windows(text, _LONGEST_CHANNEL)[starts], counts).view(np.uint64)[:, 0]
     places = np.zeros(len(words), np.intp)
     found: list[np.uint64] = []
     left = np.arange(len(words))
@@ -117,3 +139,13 @@ def _channels(
         left = left[words[left] != found[-1]]
     names = [word.tobytes().rstrip(b"\0").decode("latin-1") for word in found]
     return (names, places) if all(name.isascii() and name.isprintable() for name in names) else None
+
+
+def _written(text: Text, starts: Places, seconds: Places) -> NDArray[np.bytes_] | None:
+    """The times as they stand there, if all are equally long and none has a zero that is not needed."""
+    width = int(seconds[0])
+    if np.any(seconds != width) or (width > 1 and np.any(text[starts] == ord("0"))):
+        return None
+    width += 1 + _DECIMALS
+    windows = np.lib.stride_tricks.sliding_window_view(text, width)  # rows of which are copied whole, which is fast
+    return windows[starts].view(f"S{width}")[:, 0]

@@ -26,6 +26,8 @@ class FrameColumns:
     is_extended: NDArray[np.bool_]
     length: NDArray[np.uint8]
     data: NDArray[np.uint8]
+    written: NDArray[np.bytes_] | None = None
+    """The times as a log has them, where that is how `edge.recordings.decode_log.seconds` writes them."""
 
     def __len__(self) -> int:
         return len(self.t_ns)

@@ -64,7 +64,7 @@ FRAMES = st.lists(st.tuples(TIMES, st.sampled_from(["can0", "1", "a,b"]), IDS, P
 LINE = st.one_of(
     st.builds(
         "({}.{:06d}) {} {}#{}".format,
-        st.sampled_from(["0", "1594172461", "0000000012", "99999999999"]),
+        st.sampled_from(["0", "1594172461", "0000000012", "9223372037", "99999999999"]),
         st.integers(0, 999_999),
         st.sampled_from(["can0", "vcan0", "can1"]),
         st.sampled_from(["123", "7fF", "18FEF100", "20000004"]),
