@@ -16,6 +16,7 @@ from edge.recordings.recording_columns import read_columns
 _NS_PER_S: Final = 1_000_000_000
 _DECIMALS: Final = 6
 _WORD_BYTES: Final = 8
+_FRAMES_AT_ONCE: Final = 2000
 _MOST_OF_ONE: Final = 1024  # payloads of one identifier: of more, most come once
 _MOST_REPEATS: Final = 100_000
 _POWERS_OF_TEN: Final = 10 ** np.arange(1, 13)
@@ -36,35 +37,32 @@ class ColumnLogDecoder:
         self._room = _MOST_REPEATS
 
     def lines(self, recording: Recording) -> Iterator[bytes]:
-        """The text of all frames, some ten thousand frames at a time."""
+        """The text of all frames, some thousand frames at a time."""
         for columns in read_columns(recording):
-            texts = np.full(len(columns), b"", np.object_)
-            times = self._times(columns.t_ns)
+            pieces = _column(repeat((), len(columns)), len(columns))
             for place, name in enumerate(columns.channels):
-                rest = self._channel(name, columns, np.flatnonzero(columns.channel == place), times, texts)
+                rest = self._channel(name, columns, np.flatnonzero(columns.channel == place), pieces)
                 for row in rest.tolist():
-                    texts[row] = "".join(self._log.frames([columns.frame(row)])).encode()
-            yield b"".join(texts.tolist())
+                    pieces[row] = ("".join(self._log.frames([columns.frame(row)])).encode(),)
+            yield from _joined(self._times(columns), pieces.tolist())
 
-    def _channel(self, name: str, columns: FrameColumns, rows: Rows, times: Texts, texts: Texts) -> Rows:
-        """Writes the texts of these rows, all of one channel; the rows that are left to the decoder."""
+    def _channel(self, name: str, columns: FrameColumns, rows: Rows, pieces: Texts) -> Rows:
+        """Fills in the pieces of these rows, all of one channel; the rows that are left to the decoder."""
         channel = self._log.channel(name)
         decoder = self._columns.get(name) or self._columns.setdefault(name, ColumnDecoder(channel.decoder))
         rest = [rows[:0]]
         for same in by_identifier(columns, rows):
             repeats = self._repeats_of(name, columns, same)
             if repeats is not None:
-                same = self._repeat(repeats, same, times, texts)
+                same = self._repeat(repeats, same, pieces)
             if not len(same):
                 continue
             blocks, left = decoder.decode_same(columns, same)
             rest += left
             for block in blocks:
-                pieces = self._pieces(channel, block)
+                pieces[block.rows] = found = self._pieces(channel, block)
                 if repeats is not None:
-                    pieces = list(pieces)
-                    self._room -= repeats.learn(block.rows, pieces, most=self._room)
-                _write(block.rows, pieces, times, texts)
+                    self._room -= repeats.learn(block.rows, found.tolist(), most=self._room)
         return np.sort(np.concatenate(rest))
 
     def _repeats_of(self, name: str, columns: FrameColumns, same: Rows) -> "Repeats | None":
@@ -81,23 +79,23 @@ class ColumnLogDecoder:
         repeats.words = columns.data.view(np.uint64)[:, 0]
         return repeats
 
-    def _repeat(self, repeats: "Repeats", same: Rows, times: Texts, texts: Texts) -> Rows:
-        """Writes the texts of frames whose payload is known; the others' rows."""
+    def _repeat(self, repeats: "Repeats", same: Rows, pieces: Texts) -> Rows:
+        """Fills in the pieces of frames whose payload is known; the others' rows."""
         found = repeats.find(same)
         others = same[:0]
         if None in found:
-            is_known = np.array([pieces is not None for pieces in found], np.bool_)
+            is_known = np.array([known is not None for known in found], np.bool_)
             same, others = same[is_known], same[~is_known]
-        pieces = [known for known in found if known is not None]
-        self._log.values += sum(map(len, pieces)) - len(pieces)
-        _write(same, pieces, times, texts)
+        known = list(filter(None, found))
+        self._log.values += sum(map(len, known)) - len(known)
+        pieces[same] = _column(known, len(known))
         return others
 
-    def _pieces(self, channel: Channel, block: Block) -> Iterable[Pieces]:
+    def _pieces(self, channel: Channel, block: Block) -> Texts:
         """What each frame's time stands between: nothing, and the lines but for their time."""
         self._log.values += len(block.rows) * len(block.signals)
         after = [self._text(channel, signal).at(signal.bits) for signal in block.signals]
-        return zip(repeat(b"", len(block.rows)), *after, strict=True)
+        return _column(zip(repeat(b"", len(block.rows)), *after, strict=True), len(block.rows))
 
     def _text(self, channel: Channel, signal: SignalBits) -> Lookup[bytes]:
         known = self._texts.get((channel.name, signal.index))
@@ -110,8 +108,14 @@ class ColumnLogDecoder:
             known = self._texts[channel.name, signal.index] = Lookup(signal.length, make)
         return known
 
-    def _times(self, t_ns: NDArray[np.int64]) -> Texts:
+    def _times(self, columns: FrameColumns) -> list[bytes]:
         """Each line's beginning."""
+        before = self._log.form.before_time.encode()
+        if columns.written is not None:
+            return _behind(before, columns.written)
+        return self._formatted(columns.t_ns, before)
+
+    def _formatted(self, t_ns: NDArray[np.int64], before: bytes) -> list[bytes]:
         form = self._log.form
         texts = np.empty(len(t_ns), np.object_)
         is_plain = (t_ns >= 0) & (t_ns % 1000 == 0)
@@ -122,8 +126,9 @@ class ColumnLogDecoder:
         widths = np.searchsorted(_POWERS_OF_TEN, whole, side="right") + 1
         for width in np.flatnonzero(np.bincount(widths[is_plain])).tolist():
             rows = np.flatnonzero(is_plain & (widths == width))
-            texts[rows] = _plain_times(whole[rows], below[rows] // 1000, width, form.before_time.encode())
-        return texts
+            texts[rows] = _plain_times(whole[rows], below[rows] // 1000, width, before)
+        found: list[bytes] = texts.tolist()
+        return found
 
 
 class Repeats:
@@ -155,11 +160,27 @@ class Repeats:
         return count
 
 
-def _write(rows: Rows, pieces: Iterable[Pieces], times: Texts, texts: Texts) -> None:
-    """The lines of each frame: its time before that of each of its signals."""
-    lines = np.empty(len(rows), np.object_)
-    lines[:] = list(map(bytes.join, times[rows].tolist(), pieces))
-    texts[rows] = lines
+def _column(found: Iterable[Pieces], count: int) -> Texts:
+    """One for each frame, of which numpy by itself would make a table."""
+    return np.fromiter(found, np.object_, count)
+
+
+def _joined(times: list[bytes], pieces: list[Pieces]) -> Iterator[bytes]:
+    """The text of all, in parts that a processor's cache has room for."""
+    for begin in range(0, len(times), _FRAMES_AT_ONCE):
+        end = begin + _FRAMES_AT_ONCE
+        yield b"".join(map(bytes.join, times[begin:end], pieces[begin:end]))
+
+
+def _behind(before: bytes, times: NDArray[np.bytes_]) -> list[bytes]:
+    """The texts, each behind this one."""
+    if before:
+        text = np.empty((len(times), len(before) + times.itemsize), np.uint8)
+        text[:, : len(before)] = np.frombuffer(before, np.uint8)
+        text[:, len(before) :] = times[:, np.newaxis].view(np.uint8)
+        times = text.view(f"S{text.shape[1]}")[:, 0]
+    found: list[bytes] = times.tolist()
+    return found
 
 
 def _plain_times(whole: NDArray[np.int64], microseconds: NDArray[np.int64], width: int, before: bytes) -> list[bytes]:

@@ -135,6 +135,37 @@ def test_text_of_payloads_that_come_again_is_the_same(
     assert sorted(at_once.problems()) == sorted(one_by_one.problems())
 
 
+@given(
+    lines=st.lists(
+        st.builds(
+            "({}.{:06d}) can0 {}#{}".format,
+            st.sampled_from(["0", "7", "12", "99"]),
+            st.integers(0, 999_999),
+            st.sampled_from(["100", "101", "103", "12C", "18FEF10B"]),
+            st.sampled_from(["0123456789ABCDEF", "0000000000000000", "00", ""]),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    odd=st.sampled_from(["", "(07.000000) can0 100#0123456789abcdef\n", "(1.5) can0 100#0123456789abcdef\n"]),
+    form=st.sampled_from([CsvLines, JsonLines]),
+)
+def test_times_are_written_as_seconds_are(
+    database: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[str],
+    odd: str,
+    form: type[CsvLines | JsonLines],
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "drive.log"
+    path.write_text("".join(f"{line}\n" for line in lines) + odd)
+    one_by_one, at_once = (LogDecoder([(None, database)], form()) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge.recordings.decode_log_columns._FRAMES_AT_ONCE", 5)
+        found = b"".join(ColumnLogDecoder(at_once).lines(open_recording(path)))
+    assert found.decode() == "".join(one_by_one.frames(open_recording(path)))
+
+
 def test_short_frame_is_not_taken_for_a_known_one(database: Database) -> None:
     one_by_one, at_once = (LogDecoder([(None, database)], CsvLines()) for _ in range(2))
     columns = ColumnLogDecoder(at_once)
