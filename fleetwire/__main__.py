@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import click
 
 from edge.lean_imports import defer_cantools, without_asammdf
+from fleetwire.garbage import no_collections
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("fleetwire.up:up", "Run the whole system on this machine."),
@@ -38,7 +39,7 @@ class LazyGroup(click.Group):
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
         defer_cantools()
-        with without_asammdf():
+        with without_asammdf(), no_collections():
             command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 

@@ -16,6 +16,7 @@ from edge.protocol_names import PROTOCOLS, Protocol
 from edge.recordings.decode_log import CsvLines, JsonLines, LogDecoder
 from edge.recordings.drive import is_drive
 from edge.recordings.recording import Recording, is_nmea_log, open_recording
+from fleetwire.garbage import rare_collections
 
 _FORMS: dict[str, type[CsvLines] | type[JsonLines]] = {"csv": CsvLines, "jsonl": JsonLines}
 
@@ -65,7 +66,8 @@ def decode(
     What was not decoded, and why, is said at the end on stderr.
     """
     try:
-        _decode(logs, databases, form, protocols, strict=not no_strict)
+        with rare_collections():
+            _decode(logs, databases, form, protocols, strict=not no_strict)
     except EdgeError as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:  # the reader, such as head, has had enough
