@@ -10,8 +10,9 @@ The source holds numbers and names made here, nothing out of the database.
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
+from types import CodeType
 from typing import cast
 
 from cantools.database.can import Message, Signal
@@ -34,6 +35,7 @@ Changes = Callable[[bytes, bytes], list[Change]]
 """The signals, by index and new value, whose bits differ between a payload and the one before it."""
 
 _MOST_FUNCTIONS = 2048  # a message with many independent multiplexers starts anew rather than fill the memory
+_MOST_SOURCES = 256
 _KNOWN_CONVERSIONS = (IdentityConversion, LinearConversion, LinearIntegerConversion, NamedSignalConversion)
 
 
@@ -51,9 +53,13 @@ class Reader:
         self._shorter: dict[int, Read] = {}
 
     @property
-    def way(self) -> Way:
-        """Into a frame of the message's length, as far as no selector has to be read."""
-        return Way(8 * self.length).into(self._root)
+    def name(self) -> str:
+        """The message's."""
+        return self._message.name
+
+    def way_into(self, length: int) -> Way:
+        """Into a frame of so many bytes, as far as no selector has to be read."""
+        return Way(8 * length).into(self._root)
 
     @property
     def signals(self) -> Sequence[Signal]:
@@ -68,7 +74,7 @@ class Reader:
         """The signals that fit into a frame that is shorter than the message."""
         read = self._shorter.get(len(data))
         if read is None:
-            read = self._shorter[len(data)] = self._step(Way(8 * len(data)).into(self._root))
+            read = self._shorter[len(data)] = self._step(self.way_into(len(data)))
         return read(data.ljust(self.length, b"\xff"))
 
     @cached_property
@@ -98,7 +104,7 @@ class Reader:
 
     def _first_read(self, data: bytes) -> Decoded:
         """Stands in for `read`, the function for a frame of the message's length, until one comes."""
-        self.read = self._step(self.way)
+        self.read = self._step(self.way_into(self.length))
         return self.read(data)
 
     def _step(self, way: "Way") -> Read:
@@ -206,7 +212,7 @@ class _Source:
 
     def _compile(self, head: str, body: list[str]) -> object:
         source = f"def {head}:\n" + "".join(f"    {line}\n" for line in body)
-        exec(compile(source, "<decoder>", "exec"), self._constants)
+        exec(_code_of(source), self._constants)
         return self._constants[head.partition("(")[0]]
 
     def _raw(self, signal: Signal) -> str:
@@ -262,6 +268,12 @@ class _Source:
             names = (f"{letter}{number}" if number in self._bytes else "_" for number in range(self._length))
             return [", ".join(names) + f" = {payload}"]
         return [f"{letter}{number} = {payload}[{number}]" for number in sorted(self._bytes)]
+
+
+@lru_cache(_MOST_SOURCES)
+def _code_of(source: str) -> CodeType:
+    """Compiled once for all signals that are computed alike."""
+    return compile(source, "<decoder>", "exec")
 
 
 def _signed(bits: str, length: int) -> str:

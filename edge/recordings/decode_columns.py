@@ -47,6 +47,8 @@ class Block:
 
     rows: Rows
     signals: list[SignalBits]
+    is_whole: bool
+    """Whether the frames are as long as the message; they all are of one length."""
 
 
 class Lookup(Generic[T]):
@@ -64,10 +66,13 @@ class Lookup(Generic[T]):
             if len(self._memo) > _MOST_REMEMBERED:
                 self._memo.clear()
             return list(map(self._memo.__getitem__, bits.tolist()))
-        for number in set(bits[~self._is_known[bits]].tolist()):
-            self._table[number] = self._make(number)
-            self._is_known[number] = True
-        found: list[T] = self._table[bits].tolist()
+        places = bits.view(np.int64)
+        is_known = self._is_known.take(places)
+        if not is_known.all():
+            for number in set(bits[~is_known].tolist()):
+                self._table[number] = self._make(number)
+                self._is_known[number] = True
+        found: list[T] = self._table.take(places).tolist()
         return found
 
 
@@ -103,17 +108,33 @@ class ColumnDecoder:
         arbitration_id, is_extended = int(columns.arbitration_id[same[0]]), bool(columns.is_extended[same[0]])
         reader = self._decoder.reader(arbitration_id, is_extended)
         if reader is not None and self._fits(reader):
-            is_whole = columns.length[same] == reader.length
-            whole, rest = same[is_whole], [same[~is_whole]]
-            return list(self._blocks(reader, _Payloads(columns.data[whole]), whole, rest)) if len(whole) else [], rest
+            return self._of_message(reader, columns, same)
         if reader is not None or arbitration_id in self._decoder.reserved_ids:
             return [], [same]
         self._decoder.count_unknown(arbitration_id, is_extended, frames=len(same))
         return [], []
 
-    def _blocks(self, reader: Reader, payloads: "_Payloads", rows: Rows, rest: list[Rows]) -> Iterator[Block]:
-        """Whole frames of one message, by the way that they come through its multiplexers."""
-        ahead = [(reader.way, np.arange(len(rows)))]
+    def _of_message(self, reader: Reader, columns: FrameColumns, same: Rows) -> tuple[list[Block], list[Rows]]:
+        """Each length by itself. What is too long is left, and the first that is short, so that it is named in turn."""
+        lengths, too_short = columns.length[same], self._decoder.counts.too_short
+        blocks: list[Block] = []
+        rest: list[Rows] = []
+        for length in np.unique(lengths).tolist():
+            here = same[lengths == length]
+            if length > reader.length or (length < reader.length and reader.name not in too_short):
+                rest.append(here)
+                continue
+            found = list(self._blocks(reader, length, _Payloads(columns.data[here]), here, rest))
+            if length < reader.length:
+                too_short[reader.name] += sum(len(block.rows) for block in found)
+            blocks += found
+        return blocks, rest
+
+    def _blocks(
+        self, reader: Reader, length: int, payloads: "_Payloads", rows: Rows, rest: list[Rows]
+    ) -> Iterator[Block]:
+        """Frames of one message and length, by the way that they come through its multiplexers."""
+        ahead = [(reader.way_into(length), np.arange(len(rows)))]
         while ahead:
             way, here = ahead.pop()
             if way.faults:
@@ -124,7 +145,7 @@ class ColumnDecoder:
                     SignalBits(reader.index_of(signal), self._value(signal), signal.length, picked.bits(signal))
                     for signal in way.signals
                 ]
-                yield Block(rows[here], signals)
+                yield Block(rows[here], signals, length == reader.length)
             else:
                 ahead += self._branches(way, payloads, here)
 

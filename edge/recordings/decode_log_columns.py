@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge.recordings.decode_columns import Block, ColumnDecoder, Lookup, Rows, SignalBits, by_identifier
 from edge.recordings.decode_log import Channel, LogDecoder, seconds
 from edge.recordings.frame_columns import NO_TIME, FrameColumns
+from edge.recordings.known_frames import FrameKeys, KnownFrames, Pieces
 from edge.recordings.recording import Recording
 from edge.recordings.recording_columns import read_columns
 
@@ -17,13 +18,10 @@ _NS_PER_S: Final = 1_000_000_000
 _DECIMALS: Final = 6
 _WORD_BYTES: Final = 8
 _FRAMES_AT_ONCE: Final = 2000
-_MOST_OF_ONE: Final = 1024  # payloads of one identifier: of more, most come once
-_MOST_REPEATS: Final = 100_000
 _POWERS_OF_TEN: Final = 10 ** np.arange(1, 13)
 _THREE_DIGITS: Final = np.array([list(f"{number:03d}".encode()) for number in range(1000)], np.uint8)
 
 Texts = NDArray[np.object_]
-Pieces = tuple[bytes, ...]
 
 
 class ColumnLogDecoder:
@@ -33,66 +31,57 @@ class ColumnLogDecoder:
         self._log = log
         self._columns: dict[str, ColumnDecoder] = {}
         self._texts: dict[tuple[str, int], Lookup[bytes]] = {}
-        self._repeats: dict[tuple[str, int, bool, int], Repeats] = {}
-        self._room = _MOST_REPEATS
+        self._numbers: dict[str, int] = {}
+        self._known = KnownFrames()
 
     def lines(self, recording: Recording) -> Iterator[bytes]:
         """The text of all frames, some thousand frames at a time."""
         for columns in read_columns(recording):
-            pieces = _column(repeat((), len(columns)), len(columns))
+            pieces = np.empty(len(columns), np.object_)
+            pieces.fill(())
+            keys = self._keys(columns)
+            left = np.arange(len(columns)) if keys is None else self._recall(keys, pieces)
             for place, name in enumerate(columns.channels):
-                rest = self._channel(name, columns, np.flatnonzero(columns.channel == place), pieces)
+                rest = self._channel(name, columns, left[columns.channel[left] == place], keys, pieces)
                 for row in rest.tolist():
                     pieces[row] = ("".join(self._log.frames([columns.frame(row)])).encode(),)
             yield from _joined(self._times(columns), pieces.tolist())
 
-    def _channel(self, name: str, columns: FrameColumns, rows: Rows, pieces: Texts) -> Rows:
+    def _keys(self, columns: FrameColumns) -> FrameKeys | None:
+        """By which the frames are known; None where some are too long for that."""
+        if columns.data.shape[1] != _WORD_BYTES:
+            return None
+        return FrameKeys(columns, [self._numbers.setdefault(name, len(self._numbers)) for name in columns.channels])
+
+    def _recall(self, keys: FrameKeys, pieces: Texts) -> Rows:
+        """Fills in the pieces of the frames that are known; the others' rows."""
+        rows = np.flatnonzero(~self._known.are_varied(keys.sources))
+        found = _column(self._known.find(keys.of(rows)), len(rows))
+        is_known = found.astype(np.bool_)
+        if not is_known.all():
+            rows, found = rows[is_known], found[is_known]
+        self._log.values += sum(map(len, found.tolist())) - len(found)
+        pieces[rows] = found
+        is_left = np.ones(len(pieces), np.bool_)
+        is_left[rows] = False
+        return np.flatnonzero(is_left)
+
+    def _channel(self, name: str, columns: FrameColumns, rows: Rows, keys: FrameKeys | None, pieces: Texts) -> Rows:
         """Fills in the pieces of these rows, all of one channel; the rows that are left to the decoder."""
         channel = self._log.channel(name)
         decoder = self._columns.get(name) or self._columns.setdefault(name, ColumnDecoder(channel.decoder))
         rest = [rows[:0]]
         for same in by_identifier(columns, rows):
-            repeats = self._repeats_of(name, columns, same)
-            if repeats is not None:
-                same = self._repeat(repeats, same, pieces)
-            if not len(same):
-                continue
             blocks, left = decoder.decode_same(columns, same)
             rest += left
             for block in blocks:
                 pieces[block.rows] = found = self._pieces(channel, block)
-                if repeats is not None:
-                    self._room -= repeats.learn(block.rows, found.tolist(), most=self._room)
+                if keys is not None and block.is_whole:
+                    self._known.learn(keys, block.rows, found)
         return np.sort(np.concatenate(rest))
 
-    def _repeats_of(self, name: str, columns: FrameColumns, same: Rows) -> "Repeats | None":
-        """What is remembered of frames with this identifier; None where they do not repeat, or are long."""
-        lengths = columns.length[same]
-        length = int(lengths[0])
-        if columns.data.shape[1] != _WORD_BYTES or np.any(lengths != length):
-            return None
-        key = (name, int(columns.arbitration_id[same[0]]), bool(columns.is_extended[same[0]]), length)
-        repeats = self._repeats.get(key) or self._repeats.setdefault(key, Repeats())
-        if repeats.is_varied:
-            self._room += repeats.forget()
-            return None
-        repeats.words = columns.data.view(np.uint64)[:, 0]
-        return repeats
-
-    def _repeat(self, repeats: "Repeats", same: Rows, pieces: Texts) -> Rows:
-        """Fills in the pieces of frames whose payload is known; the others' rows."""
-        found = repeats.find(same)
-        others = same[:0]
-        if None in found:
-            is_known = np.array([known is not None for known in found], np.bool_)
-            same, others = same[is_known], same[~is_known]
-        known = list(filter(None, found))
-        self._log.values += sum(map(len, known)) - len(known)
-        pieces[same] = _column(known, len(known))
-        return others
-
     def _pieces(self, channel: Channel, block: Block) -> Texts:
-        """What each frame's time stands between: nothing, and the lines but for their time."""
+        """The pieces of each frame."""
         self._log.values += len(block.rows) * len(block.signals)
         after = [self._text(channel, signal).at(signal.bits) for signal in block.signals]
         return _column(zip(repeat(b"", len(block.rows)), *after, strict=True), len(block.rows))
@@ -131,36 +120,7 @@ class ColumnLogDecoder:
         return found
 
 
-class Repeats:
-    """The payloads that frames of one identifier and length have had, and what is written of each."""
-
-    def __init__(self) -> None:
-        self.is_varied = False
-        self.words: NDArray[np.uint64] = np.empty(0, np.uint64)  # of all frames that are looked at
-        self._pieces: dict[int, Pieces] = {}
-
-    def find(self, rows: Rows) -> list[Pieces | None]:
-        """For each of them; None where its payload is new."""
-        return list(map(self._pieces.get, self.words[rows].tolist()))
-
-    def learn(self, rows: Rows, pieces: list[Pieces], *, most: int) -> int:
-        """Remember these; how many were new. Where that are too many, they do not repeat."""
-        before = len(self._pieces)
-        fresh = dict(zip(self.words[rows].tolist(), pieces, strict=True))
-        if before + len(fresh) > _MOST_OF_ONE:
-            self.is_varied = True
-        elif len(fresh) <= most:
-            self._pieces |= fresh
-        return len(self._pieces) - before
-
-    def forget(self) -> int:
-        """How many there were."""
-        count = len(self._pieces)
-        self._pieces.clear()
-        return count
-
-
-def _column(found: Iterable[Pieces], count: int) -> Texts:
+def _column(found: Iterable[Pieces | None], count: int) -> Texts:
     """One for each frame, of which numpy by itself would make a table."""
     return np.fromiter(found, np.object_, count)
 

@@ -124,8 +124,8 @@ def test_text_of_payloads_that_come_again_is_the_same(
 ) -> None:
     one_by_one, at_once = (LogDecoder([(None, database)], CsvLines()) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge.recordings.decode_log_columns._MOST_OF_ONE", most_of_one)
-        patch.setattr("edge.recordings.decode_log_columns._MOST_REPEATS", most)
+        patch.setattr("edge.recordings.known_frames._MOST_OF_ONE", most_of_one)
+        patch.setattr("edge.recordings.known_frames._MOST", most)
         columns = ColumnLogDecoder(at_once)
         for frames in recordings:
             recorded = [Frame(t_ns, channel, can_id, can_id > 0x7FF, data) for t_ns, channel, can_id, data in frames]
@@ -170,8 +170,9 @@ def test_short_frame_is_not_taken_for_a_known_one(database: Database) -> None:
     one_by_one, at_once = (LogDecoder([(None, database)], CsvLines()) for _ in range(2))
     columns = ColumnLogDecoder(at_once)
     whole, short = (Frame(1000, "can0", 256, False, bytes(length)) for length in (8, 7))
-    for frames in ([whole], [whole, short], [short]):
+    for frames in ([whole], [whole, short], [short], [short], [short]):
         assert b"".join(columns.lines(Listed(frames))).decode() == "".join(one_by_one.frames(frames))
+    assert [*at_once.problems()] == [*one_by_one.problems()]
 
 
 @given(st.lists(LINE, min_size=1, max_size=12))
