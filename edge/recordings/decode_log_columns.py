@@ -17,7 +17,7 @@ from edge.recordings.recording_columns import read_columns
 _NS_PER_S: Final = 1_000_000_000
 _DECIMALS: Final = 6
 _WORD_BYTES: Final = 8
-_FRAMES_AT_ONCE: Final = 2000
+_FRAMES_AT_ONCE: Final = 1000
 _POWERS_OF_TEN: Final = 10 ** np.arange(1, 13)
 _THREE_DIGITS: Final = np.array([list(f"{number:03d}".encode()) for number in range(1000)], np.uint8)
 

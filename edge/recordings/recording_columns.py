@@ -16,7 +16,7 @@ from edge.recordings.frame_columns import NO_TIME, FrameColumns, columns_of, in_
 from edge.recordings.log_file import RecordingCounts
 from edge.recordings.recording import Recording, until_cut
 
-_BLOCK_BYTES: Final = 1 << 20  # some ten thousand frames: what they need stays in memory that is used again
+_BLOCK_BYTES: Final = 1 << 19  # some ten thousand frames: what they need stays in memory that is used again
 
 
 def read_columns(recording: Recording) -> Iterator[FrameColumns]:
@@ -37,11 +37,12 @@ def _candump(path: Path, counts: RecordingCounts) -> Iterator[FrameColumns]:
         columns = parse_block(block)
         if columns is not None:
             yield columns
+            number += len(columns)
         else:
             lines = (f"{line}\n" for line in block[:-1].decode("utf-8", "replace").split("\n"))
             if frames := list(read_lines(path, lines, counts, first=number)):
                 yield columns_of(frames)
-        number += block.count(b"\n")
+            number += block.count(b"\n")
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -49,10 +50,11 @@ def _blocks(path: Path) -> Iterator[bytes]:
     begun = b""
     with path.open("rb") as file:
         while read := file.read(_BLOCK_BYTES):
-            lines, end, rest = (begun + read).rpartition(b"\n")
+            end = read.rfind(b"\n") + 1
             if end:
-                yield lines + end
-            begun = rest
+                yield b"".join((begun, memoryview(read)[:end]))
+                begun = b""
+            begun += read[end:]
     if begun:
         yield begun + b"\n"
 
