@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import click
 
 from edge.lean_imports import defer_cantools, without_asammdf
-from fleetwire.garbage import no_collections
+from fleetwire.memory import no_collections
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("fleetwire.up:up", "Run the whole system on this machine."),

@@ -16,7 +16,7 @@ from edge.protocol_names import PROTOCOLS, Protocol
 from edge.recordings.decode_log import CsvLines, JsonLines, LogDecoder
 from edge.recordings.drive import is_drive
 from edge.recordings.recording import Recording, is_nmea_log, open_recording
-from fleetwire.garbage import rare_collections
+from fleetwire.memory import keep_freed_blocks, rare_collections
 
 _FORMS: dict[str, type[CsvLines] | type[JsonLines]] = {"csv": CsvLines, "jsonl": JsonLines}
 
@@ -104,6 +104,7 @@ def _lines_of(decoder: LogDecoder) -> Callable[[Recording], Iterable[bytes]]:
     with without_blas_threads():
         from edge.recordings.decode_log_columns import ColumnLogDecoder
 
+    keep_freed_blocks()
     return ColumnLogDecoder(decoder).lines
 
 
