@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.recordings.decode_columns import Block, ColumnDecoder, Lookup, Rows, SignalBits, by_identifier
 from edge.recordings.decode_log import Channel, LogDecoder, seconds
 from edge.recordings.frame_columns import NO_TIME, FrameColumns
-from edge.recordings.known_frames import FrameKeys, KnownFrames, Pieces
+from edge.recordings.known_frames import FrameKeys, KnownFrames
 from edge.recordings.recording import Recording
 from edge.recordings.recording_columns import read_columns
 
@@ -22,6 +22,8 @@ _POWERS_OF_TEN: Final = 10 ** np.arange(1, 13)
 _THREE_DIGITS: Final = np.array([list(f"{number:03d}".encode()) for number in range(1000)], np.uint8)
 
 Texts = NDArray[np.object_]
+Pieces = tuple[bytes, ...]
+"""What a frame's time stands between: nothing before the first, and the lines but for their time."""
 
 
 class ColumnLogDecoder:
@@ -55,13 +57,9 @@ class ColumnLogDecoder:
 
     def _recall(self, keys: FrameKeys, pieces: Texts) -> Rows:
         """Fills in the pieces of the frames that are known; the others' rows."""
-        rows = np.flatnonzero(~self._known.are_varied(keys.sources))
-        found = _column(self._known.find(keys.of(rows)), len(rows))
-        is_known = found.astype(np.bool_)
-        if not is_known.all():
-            rows, found = rows[is_known], found[is_known]
-        self._log.values += sum(map(len, found.tolist())) - len(found)
+        rows, found, values = self._known.recall(keys)
         pieces[rows] = found
+        self._log.values += values
         is_left = np.ones(len(pieces), np.bool_)
         is_left[rows] = False
         return np.flatnonzero(is_left)
@@ -77,7 +75,7 @@ class ColumnLogDecoder:
             for block in blocks:
                 pieces[block.rows] = found = self._pieces(channel, block)
                 if keys is not None and block.is_whole:
-                    self._known.learn(keys, block.rows, found)
+                    self._known.learn(keys, block.rows, found, values=len(block.signals))
         return np.sort(np.concatenate(rest))
 
     def _pieces(self, channel: Channel, block: Block) -> Texts:
@@ -120,7 +118,7 @@ class ColumnLogDecoder:
         return found
 
 
-def _column(found: Iterable[Pieces | None], count: int) -> Texts:
+def _column(found: Iterable[Pieces], count: int) -> Texts:
     """One for each frame, of which numpy by itself would make a table."""
     return np.fromiter(found, np.object_, count)
 

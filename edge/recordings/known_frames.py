@@ -1,6 +1,7 @@
 """What is written of the frames that come again and again, by their source and payload."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -8,66 +9,70 @@ from numpy.typing import NDArray
 
 from edge.recordings.frame_columns import FrameColumns
 
-Pieces = tuple[bytes, ...]
-"""What a frame's time stands between: nothing before the first, and the lines but for their time."""
+Rows = NDArray[np.intp]
 
+_PLACE_BITS: Final = 16
 _MOST_OF_ONE: Final = 1024  # payloads of one source: of more, most come once
-_MOST: Final = 100_000
-_WORD_BYTES: Final = 8
-_EXTENDED: Final = 29  # the bits of a source, from here on: whether the identifier is extended
-_LENGTH: Final = 30
-_CHANNEL: Final = 34
-_IS_SOURCE: Final = np.uint64(1 << 63)  # so that a key does not end with a zero, which numpy would cut off
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: what differs comes to the highest bits
+_SPREAD_SOURCE: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_EXTENDED: Final = np.uint64(29)  # the bits of a source, from here on: whether the identifier is extended
+_LENGTH: Final = np.uint64(30)
+_CHANNEL: Final = np.uint64(34)
+_IS_SOURCE: Final = np.uint64(1 << 63)  # nothing that is remembered has none
 
 
 class FrameKeys:
-    """Of each frame its source, which is channel, identifier and length, and with its payload a key."""
+    """Of each frame its payload as a word, and its source: channel, identifier and length."""
 
     def __init__(self, columns: FrameColumns, channels: Sequence[int]) -> None:
         """`channels` has a number for each of the columns' channels. The frames have eight bytes at most."""
-        sources = columns.is_extended.astype(np.uint64) << np.uint64(_EXTENDED)
+        sources = columns.is_extended.astype(np.uint64) << _EXTENDED
         sources |= columns.arbitration_id
-        sources |= columns.length.astype(np.uint64) << np.uint64(_LENGTH)
-        sources |= (np.array(channels, np.uint64) << np.uint64(_CHANNEL))[columns.channel] | _IS_SOURCE
+        sources |= columns.length.astype(np.uint64) << _LENGTH
+        sources |= (np.array(channels, np.uint64) << _CHANNEL | _IS_SOURCE)[columns.channel]
         self.sources = sources
-        self._keys = np.empty((len(columns), 2), "<u8")
-        self._keys[:, 0] = columns.data.view("<u8")[:, 0]
-        self._keys[:, 1] = sources
-
-    def of(self, rows: NDArray[np.intp]) -> list[bytes]:
-        """The keys of these frames, which are in order."""
-        keys = self._keys if len(rows) == len(self._keys) else self._keys[rows]
-        found: list[bytes] = keys.view(f"S{2 * _WORD_BYTES}")[:, 0].tolist()
-        return found
+        self.words = columns.data.view(np.uint64)[:, 0]
 
 
 class KnownFrames:
-    """Remembers the pieces of so many frames. A source whose payloads do not repeat is varied, and soon left alone."""
+    """Remembers each frame's pieces in the one place that its key leads to, where another may take its turn.
+
+    A source whose payloads do not repeat is varied, and soon left alone.
+    """
 
     def __init__(self) -> None:
-        self._pieces: dict[bytes, Pieces] = {}
-        self._keys: dict[int, list[bytes]] = {}
+        self._words = np.zeros(1 << _PLACE_BITS, np.uint64)
+        self._sources = np.zeros(1 << _PLACE_BITS, np.uint64)
+        self._pieces = np.empty(1 << _PLACE_BITS, np.object_)
+        self._values = np.zeros(1 << _PLACE_BITS, np.int64)
+        self._shift = np.uint64(64 - _PLACE_BITS)
+        self._learned: Counter[int] = Counter()
         self._varied: list[int] = []
 
-    def are_varied(self, sources: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of the frames it is not worth looking for."""
-        return np.isin(sources, np.array(self._varied, np.uint64))
+    def recall(self, keys: FrameKeys) -> tuple[Rows, NDArray[np.object_], int]:
+        """The rows of the frames that are known, the pieces of each, and how many values they have together."""
+        words, sources = keys.words, keys.sources
+        rows = np.flatnonzero(~np.isin(sources, np.array(self._varied, np.uint64)))
+        if len(rows) < len(words):
+            words, sources = words[rows], sources[rows]
+        places = self._places(words, sources)
+        is_known = (self._words.take(places) == words) & (self._sources.take(places) == sources)
+        known = places[is_known]
+        return rows[is_known], self._pieces.take(known), int(self._values.take(known).sum())
 
-    def find(self, keys: Iterable[bytes]) -> Iterator[Pieces | None]:
-        """The pieces of each; None where it is new."""
-        return map(self._pieces.get, keys)
-
-    def learn(self, keys: FrameKeys, rows: NDArray[np.intp], pieces: NDArray[np.object_]) -> None:
-        """Remember what these frames of one source have, if there is room."""
+    def learn(self, keys: FrameKeys, rows: Rows, pieces: NDArray[np.object_], *, values: int) -> None:
+        """Remember what these frames of one source have, which is so many values each."""
         source = int(keys.sources[rows[0]])
         if source in self._varied:
             return
-        fresh = dict(zip(keys.of(rows), pieces.tolist(), strict=True))
-        known = self._keys.setdefault(source, [])
-        if len(known) + len(fresh) > _MOST_OF_ONE:
+        words, sources = keys.words[rows], keys.sources[rows]
+        places, fresh = np.unique(self._places(words, sources), return_index=True)
+        self._learned[source] += len(places)
+        if self._learned[source] > _MOST_OF_ONE:
             self._varied.append(source)
-            for key in self._keys.pop(source):
-                self._pieces.pop(key, None)
-        elif len(self._pieces) + len(fresh) <= _MOST:
-            known += fresh
-            self._pieces |= fresh
+            return
+        self._words[places], self._sources[places] = words[fresh], sources[fresh]
+        self._pieces[places], self._values[places] = pieces[fresh], values
+
+    def _places(self, words: NDArray[np.uint64], sources: NDArray[np.uint64]) -> Rows:
+        return ((words * _SPREAD + sources * _SPREAD_SOURCE) >> self._shift).view(np.int64)

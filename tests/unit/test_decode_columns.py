@@ -114,18 +114,18 @@ def test_text_is_that_of_one_frame_after_the_other(
         max_size=5,
     ),
     most_of_one=st.integers(0, 4),
-    most=st.integers(0, 6),
+    place_bits=st.sampled_from([1, 2, 10]),
 )
 def test_text_of_payloads_that_come_again_is_the_same(
     database: Database,
     recordings: list[list[tuple[int | None, str, int, bytes]]],
     most_of_one: int,
-    most: int,
+    place_bits: int,
 ) -> None:
     one_by_one, at_once = (LogDecoder([(None, database)], CsvLines()) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edge.recordings.known_frames._MOST_OF_ONE", most_of_one)
-        patch.setattr("edge.recordings.known_frames._MOST", most)
+        patch.setattr("edge.recordings.known_frames._PLACE_BITS", place_bits)
         columns = ColumnLogDecoder(at_once)
         for frames in recordings:
             recorded = [Frame(t_ns, channel, can_id, can_id > 0x7FF, data) for t_ns, channel, can_id, data in frames]
