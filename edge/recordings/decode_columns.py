@@ -119,7 +119,7 @@ class ColumnDecoder:
         lengths, too_short = columns.length[same], self._decoder.counts.too_short
         blocks: list[Block] = []
         rest: list[Rows] = []
-        for length in np.unique(lengths).tolist():
+        for length in np.flatnonzero(np.bincount(lengths)).tolist():
             here = same[lengths == length]
             if length > reader.length or (length < reader.length and reader.name not in too_short):
                 rest.append(here)

@@ -66,13 +66,13 @@ class KnownFrames:
         if source in self._varied:
             return
         words, sources = keys.words[rows], keys.sources[rows]
-        places, fresh = np.unique(self._places(words, sources), return_index=True)
-        self._learned[source] += len(places)
+        self._learned[source] += len(set(words.tolist()))
         if self._learned[source] > _MOST_OF_ONE:
             self._varied.append(source)
             return
-        self._words[places], self._sources[places] = words[fresh], sources[fresh]
-        self._pieces[places], self._values[places] = pieces[fresh], values
+        places = self._places(words, sources)
+        self._words[places], self._sources[places] = words, sources  # the last one of a place holds, in each array
+        self._pieces[places], self._values[places] = pieces, values
 
     def _places(self, words: NDArray[np.uint64], sources: NDArray[np.uint64]) -> Rows:
         return ((words * _SPREAD + sources * _SPREAD_SOURCE) >> self._shift).view(np.int64)

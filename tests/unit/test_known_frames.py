@@ -48,6 +48,17 @@ def test_another_takes_the_place_of_what_is_known(monkeypatch: pytest.MonkeyPatc
     assert recalled[len(DIFFERENT) - 1] == (b"%d" % (len(DIFFERENT) - 1),)
 
 
+def test_of_frames_that_come_to_one_place_at_once_the_last_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.recordings.known_frames._PLACE_BITS", 1)
+    known = KnownFrames()
+    keys = _keys([Frame(0, "can0", 1, False, bytes([number])) for number in range(100)])
+    _learn(known, keys, [*range(100)])
+    recalled, values = _recalled(known, keys)
+    assert 99 in recalled
+    assert all(pieces == (b"%d" % row,) for row, pieces in recalled.items())
+    assert values == 3 * len(recalled)
+
+
 def _keys(frames: list[Frame]) -> FrameKeys:
     columns = columns_of(frames)
     return FrameKeys(columns, [int(name[-1]) for name in columns.channels])
