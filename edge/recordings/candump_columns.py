@@ -37,10 +37,10 @@ Places = NDArray[np.intp]
 def parse_block(block: bytes) -> FrameColumns | None:
     """Whole lines, the last one with its end; None where one of them is of another form."""
     text = np.frombuffer(_MARGIN + block + _MARGIN, np.uint8)
-    marks = np.flatnonzero(text[len(_MARGIN) : -len(_MARGIN)] < _ABOVE_MARKS) + len(_MARGIN)
-    if not len(marks) or len(marks) % len(_MARKS) or np.any(text[marks].reshape(-1, len(_MARKS)) != _MARKS):
+    marks = _marks(text)
+    if marks is None:
         return None
-    first, second, sharps, ends = np.ascontiguousarray(marks.reshape(-1, len(_MARKS)).T)
+    first, second, sharps, ends = marks
     starts = np.concatenate(([len(_MARGIN)], ends[:-1] + 1))
     dots = first - 2 - _DECIMALS
     seconds, digits, hexadecimals = dots - starts - 1, sharps - second - 1, ends - sharps - 1
@@ -73,6 +73,15 @@ def parse_block(block: bytes) -> FrameColumns | None:
         payloads,
         _written(text, starts + 1, seconds),
     )
+
+
+def _marks(text: Text) -> NDArray[np.intp] | None:
+    """The places of each line's two spaces, of its # and of its end; None where a line has others, or there is none."""
+    found = np.flatnonzero(text[len(_MARGIN) : -len(_MARGIN)] < _ABOVE_MARKS) + len(_MARGIN)
+    if not len(found) or len(found) % len(_MARKS):
+        return None
+    lines = found.reshape(-1, len(_MARKS))
+    return np.ascontiguousarray(lines.T) if np.all(text[lines] == _MARKS) else None
 
 
 def _pairs(digits: bytes) -> NDArray[np.int16]:
