@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,11 @@ from edge.campaigns.frame_ring import FrameRing
 from edge.config import load_edge_config
 from edge.frame import Frame
 from edge.recordings.recording import open_recording
-from edge.service.status_socket import StatusError, ask_status
 from fleetwire.decode import decode
 from fleetwire.edge import edge
 from tests.fake_cloud import TOKEN, FakeCloud, serve
-from tests.integration.test_campaigns import running, write_vehicle
-from tests.running import eventually
+from tests.integration.test_campaigns import write_vehicle
+from tests.running_agent import running_agent, until_status
 
 CAMPAIGN = """
 id = "fast"
@@ -110,17 +108,10 @@ async def cloud(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 async def test_black_box_is_written_and_decoded(cloud: Path, tmp_path: Path) -> None:
-    spool = load_edge_config(cloud).spool.path
-
-    async def has_frames() -> bool:
-        with suppress(StatusError):
-            status = await ask_status(spool)
-            return status.captures is not None and status.captures.ring_frames > 150
-        return False
-
+    config = load_edge_config(cloud)
     log = tmp_path / "box.log"
-    async with running(cloud):
-        await eventually(has_frames)
+    async with running_agent(config):
+        await until_status(config, lambda status: status.captures and status.captures.ring_frames > 150)
         code, text = await asyncio.to_thread(invoke, "blackbox", "--config", cloud, log)
         packed, _ = await asyncio.to_thread(invoke, "blackbox", "--config", cloud, tmp_path / "box.log.gz")
     assert (code, packed) == (0, 0), text
@@ -133,7 +124,7 @@ async def test_black_box_is_written_and_decoded(cloud: Path, tmp_path: Path) -> 
     assert "drive.log,Engine,Speed,1100" in result.stdout
     code, text = await asyncio.to_thread(invoke, "blackbox", "--config", cloud, log)
     assert (code, "no agent with a black box runs" in text) == (1, True)
-    assert not socket_of(spool).exists()
+    assert not socket_of(config.spool.path).exists()
 
 
 async def test_log_that_was_cut_is_known(tmp_path: Path) -> None:
