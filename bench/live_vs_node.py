@@ -97,7 +97,8 @@ def _note() -> str:
 
 async def _measure() -> tuple[list[Told], list[Told]]:
     ours, node = [], []
-    async with running(WEB) as stack, Redis.from_url(stack.config.redis_url, socket_timeout=60) as redis:
+    # Without a timeout: redis-py's is asyncio.wait_for's, in which a cancellation may be lost, and publishing not end.
+    async with running(WEB) as stack, Redis.from_url(stack.config.redis_url, socket_timeout=None) as redis:
         connection = await connect(stack.config.database_url)
         try:
             senders = Sender.of(await add_vehicles(connection, [f"live-{number}" for number in range(VEHICLES)]))

@@ -88,11 +88,14 @@ class IngestApi:
                 metrics.answered(BATCHES, answer[0], time.perf_counter() - began)
             tell(answer)
 
-        unpacked = unpack_at_once(body, head.encoding, plain_limit=self._plain_bytes)
-        if unpacked is not None and self._ingest.take_soon(device, unpacked, told):
-            return True
-        turns.give_back(vehicle)
-        return False
+        is_taken = False
+        try:
+            unpacked = unpack_at_once(body, head.encoding, plain_limit=self._plain_bytes)
+            is_taken = unpacked is not None and self._ingest.take_soon(device, unpacked, told)
+        finally:
+            if not is_taken:
+                turns.give_back(vehicle)
+        return is_taken
 
     async def _post_batches(self, request: web.Request) -> web.Response:
         device = await self._devices.identify(request.headers.get(hdrs.AUTHORIZATION))

@@ -4,7 +4,6 @@ import asyncio
 import io
 import threading
 import zlib
-from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -111,9 +110,11 @@ def unpack(body: bytes, coding: str, *, plain_limit: int) -> Body:
 
 def _one_frame(body: bytes, limit: int) -> bytes | None:
     """What is in it; None for more than one frame, or none, or more in it than is taken."""
-    with suppress(zstandard.ZstdError):
+    try:
         if len(body) < _ONE_FRAME_BYTES and 0 <= zstandard.frame_content_size(body) <= limit:
             return _OF_THREAD.decompressor.decompress(body, allow_extra_data=False)
+    except zstandard.ZstdError:  # which the long way meets again, and explains
+        pass
     return None
 
 

@@ -1,6 +1,7 @@
 """The reply to a request, written as `wire.envelope.Reply` reads it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -8,12 +9,14 @@ from cloud.ingest.ledgers import LedgerView
 from cloud.ingest.reading import Reading
 from wire.ledger import EMPTY_LEDGER, StreamLedger
 
+_encode: Final = msgspec.json.Encoder().encode
+
 
 def reply_json(
     reading: Reading, view: LedgerView | None, *, bus: str | None, campaign: str | None, catalogs: Sequence[str]
 ) -> bytes:
     """Without a `view` of the ledger nothing is said to be settled."""
-    return msgspec.json.encode(
+    return _encode(
         {
             "accepted": [{"stream": one.stream, "seq": one.seq} for one in reading.taken],
             "rejected": [one.model_dump() for one in reading.rejected] if reading.rejected else (),

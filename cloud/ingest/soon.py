@@ -90,7 +90,7 @@ class Soon:
 
 
 class _GoOn(Generic[T]):
-    """An asker that goes on where it is told the answer."""
+    """An asker that goes on where it is told the answer. Whatever happens there, others are told theirs."""
 
     __slots__ = ("_go_on", "_tell")
 

@@ -38,6 +38,6 @@ class Turns:
         return True
 
     def give_back(self, vehicle: str) -> None:
-        busy = self._busy.pop(vehicle) - 1
-        if busy:
+        busy = self._busy.pop(vehicle, 0) - 1
+        if busy > 0:
             self._busy[vehicle] = busy
