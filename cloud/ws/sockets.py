@@ -168,11 +168,13 @@ class _Conversation:
             await self._socket.send_str(message)
 
     async def _pause(self, wait_ms: float | None) -> None:
+        # A timer that wakes, and not a timeout, which is a cancellation each time that it is over: thousands a second.
+        timer = None if wait_ms is None else asyncio.get_running_loop().call_later(wait_ms / 1000, self._wake.set)
         try:
-            async with asyncio.timeout(None if wait_ms is None else wait_ms / 1000):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 def _keep_little_unsent(transport: asyncio.Transport | None) -> None:
