@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import importlib.metadata
+import math
 import time
 from collections import deque
+from collections.abc import Iterator
 from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 
 import structlog
@@ -164,8 +166,29 @@ class _Conversation:
         return replies
 
     async def _deliver(self, message: str) -> None:
-        async with asyncio.timeout(self._slow_after_s):
-            await self._socket.send_str(message)
+        """Waits until the client has taken it. TimeoutError when it takes nothing of it for long; slowly it may."""
+        async with asyncio.timeout(self._slow_after_s) as patience:
+            with self._renewing(patience) if len(message) > UNSENT_BYTES else contextlib.nullcontext():
+                await self._socket.send_str(message)
+
+    @contextlib.contextmanager
+    def _renewing(self, patience: asyncio.Timeout) -> Iterator[None]:
+        """Patience begins anew with each look that finds less to be sent than the one before."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def look(before: float) -> None:
+            nonlocal timer
+            unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
+            if unsent < before:
+                patience.reschedule(loop.time() + self._slow_after_s)
+            timer = loop.call_later(self._slow_after_s / 2, look, unsent)
+
+        timer = loop.call_later(self._slow_after_s / 2, look, math.inf)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _pause(self, wait_ms: float | None) -> None:
         # A timer that wakes, and not a timeout, which is a cancellation each time that it is over: thousands a second.

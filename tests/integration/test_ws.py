@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -224,6 +225,34 @@ async def test_who_does_not_read_is_closed_and_others_go_on(database_url: str, r
                 await stand.publish(batch("b", t0=now_ms() + step, signals={"M.S": column((0, float(step)))}))
                 assert (await reader.vehicle("b"))["id"] == "b"
         assert stand.live.count == 1
+
+
+async def test_who_reads_slowly_gets_all_of_a_large_message(database_url: str, redis_url: str) -> None:
+    """On a slow line a snapshot may take many times as long as nothing may be taken."""
+    async with web_stand(database_url, redis_url, slow_after_s=0.4) as stand:
+        await stand.write(_wide(0))
+        place = urlsplit(stand.url("/v1/live"))
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(narrow, (place.hostname, place.port))
+        reader, writer = await asyncio.open_connection(sock=narrow, limit=4096)
+        head = [f"GET {place.path} HTTP/1.1", f"Host: {place.netloc}", "Upgrade: websocket", "Connection: Upgrade"]
+        head += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {'A' * 22}=="]
+        head += [f"{name}: {value}" for name, value in stand.bearer().items()]
+        writer.write("".join(f"{line}\r\n" for line in [*head, ""]).encode())
+        await reader.readuntil(b"\r\n\r\n")
+        await stand.feed.reload()
+        wish = json.dumps({"op": "subscribe", "id": 1, "vehicles": ["a"], "signals": ["*"], "max_hz": 20}).encode()
+        writer.write(b"\x81" + bytes([0x80 | len(wish)]) + bytes(4) + wish)
+        taken = 0
+        async with asyncio.timeout(WITHIN_S):
+            while taken < 350_000:
+                piece = await reader.read(8_192)
+                taken += len(piece)
+                assert piece, f"closed after {taken} bytes"
+                await asyncio.sleep(0.04)
+        writer.transport.abort()
 
 
 async def test_who_reads_late_gets_the_newest_and_not_what_it_missed(stand: Stand) -> None:
