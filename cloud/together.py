@@ -2,7 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+EVERY_S: Final = 0.005
+ENOUGH: Final = 8
+"""Questions that are not kept waiting for more to come."""
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -23,7 +27,11 @@ class Asker(Protocol[Told]):
 
 
 class Together(Generic[Question, Answer]):
-    """`answer_all` is given at most `at_once` questions and answers each, in their order."""
+    """`answer_all` is given at most `at_once` questions and answers each, in their order.
+
+    An asking costs three processes much more than one question in it. So that those who come one by one do not make as
+    many askings, each begins at least `EVERY_S` after the one before, unless `ENOUGH` wait.
+    """
 
     def __init__(
         self, answer_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]], *, at_once: int
@@ -31,6 +39,7 @@ class Together(Generic[Question, Answer]):
         self._answer_all = answer_all
         self._at_once = at_once
         self._waiting: list[tuple[Question, Asker[Answer]]] = []
+        self._wanted = 1
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # remembered: asking for it is a system call
 
@@ -45,14 +54,20 @@ class Together(Generic[Question, Answer]):
     def put(self, question: Question, asker: Asker[Answer]) -> None:
         """As `ask`, without waiting: `run` tells the asker."""
         self._waiting.append((question, asker))
-        self._arrived.set()
+        if len(self._waiting) >= self._wanted:
+            self._arrived.set()
 
     async def run(self) -> None:
         """Until cancelled; then those who wait are cancelled too."""
         taken: Sequence[tuple[Question, Asker[Answer]]] = ()
+        loop = asyncio.get_running_loop()
+        next_s = 0.0
         try:
             while True:
                 await self._arrived.wait()
+                if (left_s := next_s - loop.time()) > 0 and len(self._waiting) < ENOUGH:
+                    await self._gather(left_s)
+                next_s = loop.time() + EVERY_S
                 taken, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
                 if not self._waiting:
                     self._arrived.clear()
@@ -63,3 +78,14 @@ class Together(Generic[Question, Answer]):
         finally:
             for _, asker in (*taken, *self._waiting):
                 asker.cancel()
+
+    async def _gather(self, left_s: float) -> None:
+        """Until that time is over or enough wait."""
+        self._arrived.clear()
+        self._wanted = ENOUGH
+        timer = asyncio.get_running_loop().call_later(left_s, self._arrived.set)
+        try:
+            await self._arrived.wait()
+        finally:
+            timer.cancel()
+            self._wanted = 1
