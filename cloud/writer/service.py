@@ -23,6 +23,7 @@ from cloud.writer.work import Work, open_delivery
 IDLE_MS: Final = 500
 PAGE: Final = 200
 ENTRIES_AT_MOST: Final = 1_000
+GATHER_S: Final = 0.02
 LOOK_BACK_IDLE_S: Final = 10.0
 LOOK_BACK_S: Final = 60.0
 
@@ -93,8 +94,12 @@ class Writer:
     async def _read(self, held: frozenset[int]) -> None:
         left_s = self._began_s + self._group_age_s - time.monotonic() if self._group else IDLE_MS / 1000
         block_ms = min(max(1, round(left_s * 1000)), IDLE_MS)
-        found = await self._bus.read(sorted(held), count=self._entries(len(held)), block_ms=block_ms)
+        count = self._entries(len(held))
+        found = await self._bus.read(sorted(held), count=count, block_ms=block_ms)
         await self._take(found)
+        if self._group and len(found) < count:
+            # Nothing is left behind, and a reading costs more than what one entry brings.
+            await asyncio.sleep(min(GATHER_S, max(0.0, self._began_s + self._group_age_s - time.monotonic())))
         if time.monotonic() - self._looked_back_s > (LOOK_BACK_S if found else LOOK_BACK_IDLE_S):
             self._recovered.clear()
 
