@@ -118,6 +118,20 @@ def test_first_change_after_a_pause_goes_out_at_once_and_the_next_waits(hub: Hub
     assert screen.wait_ms(NOW + 5500) is None
 
 
+@pytest.mark.parametrize("vehicles", [["*"], ["a"]])
+def test_who_is_served_late_is_not_late_the_next_time_too(hub: Hub, vehicles: list[str]) -> None:
+    screen = Screen(hub)
+    screen.subscribe(vehicles=vehicles, max_hz=10)
+    screen.collect(NOW)
+    for at_ms, due_ms in ((NOW + 1000, NOW + 1000), (NOW + 1160, NOW + 1100), (NOW + 1290, NOW + 1200)):
+        hub.apply(batch(t0=at_ms, signals={"M.S": column((0, 1.0))}), at_ms, at_ms)
+        assert screen.wait_ms(due_ms) == 0
+        assert len(screen.collect(at_ms)) == 1
+    # The last was so late that another one at once would be one too many.
+    hub.apply(batch(t0=NOW + 1291, signals={"M.S": column((0, 1.0))}), NOW + 1291, NOW + 1291)
+    assert screen.wait_ms(NOW + 1300) in {90, 100}
+
+
 def test_changes_wake_a_waiting_client_once(hub: Hub) -> None:
     screen = Screen(hub)
     screen.subscribe(vehicles=["a"])
