@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import importlib.metadata
-import math
 import time
 from collections import deque
-from collections.abc import Iterator
 from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 
 import structlog
@@ -96,13 +94,16 @@ class _Conversation:
         self._client = Client(request[PRINCIPAL].fleet_id, self._wake.set)
         self._replies: deque[str] = deque()
         self._room = asyncio.Event()
+        self._delivering = False
+        self._delivered = 0
 
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                sender = tasks.create_task(self._send(), name="live-send")
-                await self._read()
-                sender.cancel()
+                works = [tasks.create_task(work) for work in (self._read(), self._send(), self._be_patient())]
+                await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+                for work in works:
+                    work.cancel()
         finally:
             self._hub.leave(self._client)
 
@@ -150,14 +151,8 @@ class _Conversation:
                     await self._deliver(message)
                 if not messages:
                     await self._pause(self._hub.wait_ms(self._client, _monotonic_ms()))
-        except TimeoutError:
-            _log.info("live_client_too_slow")
-            # Not a close, which would wait behind everything that the client has not read.
-            if self._transport is not None:
-                self._transport.abort()
         except ConnectionError:
-            # The socket closed under the message; the reader sees it too and ends the conversation.
-            return
+            return  # the socket closed under the message
 
     def _take_replies(self) -> list[str]:
         replies = list(self._replies)
@@ -166,29 +161,27 @@ class _Conversation:
         return replies
 
     async def _deliver(self, message: str) -> None:
-        """Waits until the client has taken it. TimeoutError when it takes nothing of it for long; slowly it may."""
-        async with asyncio.timeout(self._slow_after_s) as patience:
-            with self._renewing(patience) if len(message) > UNSENT_BYTES else contextlib.nullcontext():
-                await self._socket.send_str(message)
+        """Waits until the client has taken it."""
+        self._delivering = True
+        await self._socket.send_str(message)
+        self._delivering = False
+        self._delivered += 1
 
-    @contextlib.contextmanager
-    def _renewing(self, patience: asyncio.Timeout) -> Iterator[None]:
-        """Patience begins anew with each look that finds less to be sent than the one before."""
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle
-
-        def look(before: float) -> None:
-            nonlocal timer
-            unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
-            if unsent < before:
-                patience.reschedule(loop.time() + self._slow_after_s)
-            timer = loop.call_later(self._slow_after_s / 2, look, unsent)
-
-        timer = loop.call_later(self._slow_after_s / 2, look, math.inf)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    async def _be_patient(self) -> None:
+        """Until the client has taken nothing of a message for `slow_after_s`; slowly it may."""
+        taken, since_s = (0, 0), time.monotonic()
+        while True:
+            # A look now and then, and not a timeout for each message, of which there are thousands a second.
+            await asyncio.sleep(self._slow_after_s / 4)
+            now = (self._delivered, 0 if self._transport is None else self._transport.get_write_buffer_size())
+            if now != taken or not self._delivering:
+                taken, since_s = now, time.monotonic()
+            elif time.monotonic() - since_s >= self._slow_after_s:
+                break
+        _log.info("live_client_too_slow")
+        # Not a close, which would wait behind everything that the client has not read.
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _pause(self, wait_ms: float | None) -> None:
         # A timer that wakes, and not a timeout, which is a cancellation each time that it is over: thousands a second.

@@ -16,6 +16,7 @@ import pytest
 from cloud.errors import BusDown
 from cloud.telemetry.erasure import carry_out, order, vehicle_named
 from tests.private_services import PrivateRedis
+from tests.running import eventually
 from tests.web_stand import PASSWORD, Stand, batch, column, now_ms, web_stand
 from wire.model import Batch
 
@@ -231,20 +232,10 @@ async def test_who_reads_slowly_gets_all_of_a_large_message(database_url: str, r
     """On a slow line a snapshot may take many times as long as nothing may be taken."""
     async with web_stand(database_url, redis_url, slow_after_s=0.4) as stand:
         await stand.write(_wide(0))
-        place = urlsplit(stand.url("/v1/live"))
-        narrow = socket.socket()
-        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        narrow.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(narrow, (place.hostname, place.port))
-        reader, writer = await asyncio.open_connection(sock=narrow, limit=4096)
-        head = [f"GET {place.path} HTTP/1.1", f"Host: {place.netloc}", "Upgrade: websocket", "Connection: Upgrade"]
-        head += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {'A' * 22}=="]
-        head += [f"{name}: {value}" for name, value in stand.bearer().items()]
-        writer.write("".join(f"{line}\r\n" for line in [*head, ""]).encode())
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await _narrow_line(stand)
         await stand.feed.reload()
         wish = json.dumps({"op": "subscribe", "id": 1, "vehicles": ["a"], "signals": ["*"], "max_hz": 20}).encode()
-        writer.write(b"\x81" + bytes([0x80 | len(wish)]) + bytes(4) + wish)
+        writer.write(_frame(wish))
         taken = 0
         async with asyncio.timeout(WITHIN_S):
             while taken < 350_000:
@@ -252,6 +243,15 @@ async def test_who_reads_slowly_gets_all_of_a_large_message(database_url: str, r
                 taken += len(piece)
                 assert piece, f"closed after {taken} bytes"
                 await asyncio.sleep(0.04)
+        writer.transport.abort()
+
+
+async def test_who_asks_and_does_not_read_the_answers_is_closed(database_url: str, redis_url: str) -> None:
+    async with web_stand(database_url, redis_url, slow_after_s=0.3) as stand:
+        _, writer = await _narrow_line(stand)
+        await _until_open(stand, 1)
+        writer.write(10_000 * _frame(b"no request"))
+        await _until_open(stand, 0)
         writer.transport.abort()
 
 
@@ -287,6 +287,34 @@ async def test_redis_that_comes_back_brings_a_fresh_snapshot(database_url: str, 
         snapshot = await browser.next("snapshot")
         assert snapshot["vehicles"][0]["signals"] == {"M.S": [missed.t0, 42.0]}
         await browser.listening()
+
+
+async def _until_open(stand: Stand, sockets: int) -> None:
+    async def are_open() -> bool:
+        return stand.live.count == sockets
+
+    await eventually(are_open)
+
+
+async def _narrow_line(stand: Stand) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A live socket of which neither end's kernel holds much."""
+    place = urlsplit(stand.url("/v1/live"))
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, (place.hostname, place.port))
+    reader, writer = await asyncio.open_connection(sock=narrow, limit=4096)
+    head = [f"GET {place.path} HTTP/1.1", f"Host: {place.netloc}", "Upgrade: websocket", "Connection: Upgrade"]
+    head += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {'A' * 22}=="]
+    head += [f"{name}: {value}" for name, value in stand.bearer().items()]
+    writer.write("".join(f"{line}\r\n" for line in [*head, ""]).encode())
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+def _frame(payload: bytes) -> bytes:
+    """Text as a client sends it, masked with zeros."""
+    return b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload
 
 
 def _narrow_socket(address: aiohttp.AddrInfoType) -> socket.socket:
