@@ -16,7 +16,7 @@ _FAST: Final = zstandard.ZstdCompressor(level=1, write_checksum=True)
 
 
 class Series:
-    """Of one draft; each batch a second after the one before."""
+    """Of one draft; each batch a second after the one before, unless its time is given."""
 
     def __init__(self, sender: Sender, draft: Draft, *, t0_ms: int) -> None:
         self.samples = draft.sample_count
@@ -27,14 +27,15 @@ class Series:
         self._begin, rest = template.split(str(_SEQ).encode())
         self._middle, self._end = rest.split(str(_T0).encode())
 
-    def batch(self, seq: int) -> bytes:
+    def batch(self, seq: int, t0_ms: int | None = None) -> bytes:
         """As JSON."""
-        return b"%s%d%s%d%s" % (self._begin, seq, self._middle, self._t0_ms + 1000 * seq, self._end)
+        t0_ms = self._t0_ms + 1000 * seq if t0_ms is None else t0_ms
+        return b"%s%d%s%d%s" % (self._begin, seq, self._middle, t0_ms, self._end)
 
-    def request(self, seq: int) -> bytes:
+    def request(self, seq: int, t0_ms: int | None = None) -> bytes:
         """As the uplink sends it, with the head of the HTTP request."""
         claims = json.dumps([{"stream": self._sender.stream, "next": seq + 1, "lost": []}], separators=(",", ":"))
-        envelope = b'{"batches":[%s],"streams":%s}' % (self.batch(seq), claims.encode())
+        envelope = b'{"batches":[%s],"streams":%s}' % (self.batch(seq, t0_ms), claims.encode())
         return http_request(self._sender, _FAST.compress(envelope))
 
     def item(self, seq: int) -> Item:
