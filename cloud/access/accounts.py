@@ -9,8 +9,9 @@ import hmac
 import json
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -138,14 +139,22 @@ async def other_streams(db: Executor, vehicle: str, beginning: str, stream: str)
 
 
 async def device(db: Executor, token: str) -> Device | None:
-    row = await db.fetchrow(_SQL["device_by_hash"], token_hash(token))
-    return Device(row["id"], row["fleet_id"], row["ident"]) if row else None
+    key = token_hash(token)
+    return (await devices(db, [key])).get(key)
 
 
-async def device_of(db: Executor, vehicle: str) -> Device | None:
-    """A vehicle that somebody else has authenticated; None when no device token of it is in force."""
-    row = await db.fetchrow(_SQL["device_by_vehicle"], vehicle)
-    return Device(row["id"], row["fleet_id"], row["ident"]) if row else None
+async def devices(db: Executor, hashes: Sequence[bytes]) -> dict[bytes, Device]:
+    """By the `token_hash` of those tokens that are in force."""
+    return devices_by_key(await db.fetch(_SQL["devices_by_hash"], hashes))
+
+
+async def devices_of(db: Executor, vehicles: Sequence[str]) -> dict[str, Device]:
+    """Vehicles that somebody else has authenticated; those of which a device token is in force."""
+    return devices_by_key(await db.fetch(_SQL["devices_by_vehicle"], vehicles))
+
+
+def devices_by_key(rows: Iterable[asyncpg.Record]) -> dict[Any, Device]:
+    return {row["key"]: Device(row["id"], row["fleet_id"], row["ident"]) for row in rows}
 
 
 async def add_fleet(db: Executor, name: str) -> None:

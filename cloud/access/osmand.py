@@ -1,11 +1,12 @@
 """Vehicles that report as OsmAnd does, and under which identifier. It is all they prove themselves with: a secret."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
 
-from cloud.access.accounts import Device
+from cloud.access.accounts import Device, devices_by_key
 from cloud.database import Executor
 from cloud.errors import AccountError
 from cloud.queries import load
@@ -33,6 +34,6 @@ async def disable(db: Executor, vehicle: str) -> bool:
     return bool(await db.fetchval(_SQL["disable"], vehicle))
 
 
-async def device(db: Executor, ident: str) -> Device | None:
-    row = await db.fetchrow(_SQL["device"], ident) if "\0" not in ident else None
-    return Device(row["id"], row["fleet_id"], row["ident"]) if row else None
+async def devices(db: Executor, idents: Sequence[str]) -> dict[str, Device]:
+    """By those of the identifiers under which a vehicle may report."""
+    return devices_by_key(await db.fetch(_SQL["devices"], [ident for ident in idents if ident.isprintable()]))

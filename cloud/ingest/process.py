@@ -69,6 +69,7 @@ async def run(
             running = [
                 tasks.create_task(ledgers.run(), name="ledgers"),
                 tasks.create_task(campaigns.run(), name="campaigns"),
+                tasks.create_task(devices.run(), name="devices"),
             ]
             if passwords is not None:
                 running.append(tasks.create_task(passwords.watch(pool), name="broker passwords"))

@@ -78,15 +78,15 @@ SELECT EXISTS (
     WHERE v.ident = $1 AND starts_with(l.stream::text, $2) AND l.stream::text <> $3
 );
 
--- name: device_by_hash
--- Which vehicle a device token belongs to.
-SELECT v.id, v.fleet_id, v.ident FROM credentials c JOIN vehicles v ON v.id = c.vehicle_id
-WHERE c.hash = $1 AND c.revoked_at IS NULL;
+-- name: devices_by_hash
+-- Which vehicles device tokens belong to.
+SELECT c.hash AS key, v.id, v.fleet_id, v.ident FROM credentials c JOIN vehicles v ON v.id = c.vehicle_id
+WHERE c.hash = ANY ($1::bytea[]) AND c.revoked_at IS NULL;
 
--- name: device_by_vehicle
--- A vehicle for which the broker vouches, as long as it has a device token in force.
-SELECT v.id, v.fleet_id, v.ident FROM vehicles v
-WHERE v.ident = $1 AND EXISTS (SELECT 1 FROM credentials c WHERE c.vehicle_id = v.id AND c.revoked_at IS NULL);
+-- name: devices_by_vehicle
+-- Vehicles for which the broker vouches, those that have a device token in force.
+SELECT v.ident AS key, v.id, v.fleet_id, v.ident FROM vehicles v
+WHERE v.ident = ANY ($1::text[]) AND EXISTS (SELECT 1 FROM credentials c WHERE c.vehicle_id = v.id AND c.revoked_at IS NULL);
 
 -- name: list_vehicles
 -- Every vehicle with its last sign of life.

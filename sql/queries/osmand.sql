@@ -8,6 +8,7 @@ RETURNING vehicle_id;
 -- A vehicle reports no more.
 DELETE FROM osmand_devices o USING vehicles v WHERE v.id = o.vehicle_id AND v.ident = $1 RETURNING true;
 
--- name: device
--- Which vehicle reports under an identifier.
-SELECT v.id, v.fleet_id, v.ident FROM osmand_devices o JOIN vehicles v ON v.id = o.vehicle_id WHERE o.ident = $1;
+-- name: devices
+-- Which vehicles report under these identifiers.
+SELECT o.ident AS key, v.id, v.fleet_id, v.ident FROM osmand_devices o JOIN vehicles v ON v.id = o.vehicle_id
+WHERE o.ident = ANY ($1::text[]);

@@ -225,9 +225,9 @@ async def test_identifier_is_one_vehicles_and_can_be_taken_back(database_url: st
         for ident in ("", " a", "a\nb", "a" * 129):
             with pytest.raises(AccountError, match="printable"):
                 await osmand.enable(connection, "truck-1", ident)
-        assert (await osmand.device(connection, "phone")) is not None
+        assert "phone" in await osmand.devices(connection, ["phone"])
         assert await osmand.disable(connection, "truck-1")
         assert not await osmand.disable(connection, "truck-1")
-        assert await osmand.device(connection, "phone") is None
+        assert not await osmand.devices(connection, ["phone", "a\0b"])
     finally:
         await connection.close()
