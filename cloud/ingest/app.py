@@ -76,7 +76,7 @@ class IngestApi:
     def answer_soon(self, head: Head, body: bytes, tell: Callable[[Answer | None], None]) -> bool:
         """As `cloud.ingest.batch_connections.Soon`: what is plainly good, of a vehicle that is known."""
         began = time.perf_counter()
-        device = self._devices.known(head.authorization)
+        device = self._devices.identify_at_once(head.authorization)
         if device is None or not self._turns.take(device.vehicle):
             return False
         turns, vehicle, metrics = self._turns, device.vehicle, self._metrics

@@ -53,7 +53,7 @@ class Devices:
         key = token_hash(token)
         return await self._look(key, self._tokens, key)
 
-    def known(self, authorization: str | None) -> Device | None:
+    def identify_at_once(self, authorization: str | None) -> Device | None:
         """Who sends, where the database need not be asked."""
         token = _token_in(authorization)
         return None if token is None else self._fresh(token_hash(token))

@@ -1,25 +1,20 @@
 """What ingest does with a request once it is read: judged, queued, published, answered."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import asyncpg
 import structlog
 
 from cloud.access.accounts import Device
-from cloud.bus import Admitted
 from cloud.database import UNAVAILABLE, is_about_the_data
 from cloud.errors import BusDown, BusFull, DatabaseError
-from cloud.ingest import soon
 from cloud.ingest.admission import to_queue
 from cloud.ingest.aside import Aside
 from cloud.ingest.body import Body
-from cloud.ingest.campaigns import Campaigns
-from cloud.ingest.catalogs import Catalogs
 from cloud.ingest.flat_events import KeyedBatch, read_events
-from cloud.ingest.ledgers import LedgerReader
-from cloud.ingest.metrics import IngestMetrics
+from cloud.ingest.means import Means
 from cloud.ingest.reply import reply_json
 from cloud.ingest.requests import read_at_once, read_request
 from cloud.ingest.retry import not_queued, try_again
@@ -35,51 +30,29 @@ _NOTHING: Final[Mapping[str, StreamLedger]] = {}
 log = structlog.get_logger()
 
 
-class Queue(soon.Queue, Protocol):
-    async def admit(self, shard: int, batches: Sequence[Item], claims: Item | None = None) -> Admitted: ...
-    async def bus_id(self, shard: int) -> str: ...
-    async def publish_live(self, shard: int, messages: Iterable[LiveMessage]) -> None: ...
-
-
 class Ingest:
-    def __init__(
-        self,
-        bus: Queue,
-        ledgers: LedgerReader,
-        catalogs: Catalogs,
-        campaigns: Campaigns,
-        store: Store,
-        metrics: IngestMetrics,
-        aside: Aside,
-        *,
-        shards: int,
-    ) -> None:
-        self._bus = bus
-        self._ledgers = ledgers
-        self._catalogs = catalogs
-        self._campaigns = campaigns
+    def __init__(self, means: Means, store: Store, aside: Aside) -> None:
+        self._means = means
         self._store = store
-        self._metrics = metrics
         self._aside = aside
-        self._shards = shards
-        self._soon = Soon(bus, ledgers, catalogs, campaigns, metrics, shards=shards)
+        self._soon = Soon(means)
 
     async def take_batches(self, device: Device, body: Body) -> bytes:
         """A request to the reply's JSON. Raises Problem 400, 403, 413, 422 or 503; then nothing is taken."""
         reading = await read_request(body, device.vehicle, self._aside)
-        view = await self._ledgers.read(device.vehicle_id, reading.streams)
+        view = await self._means.ledgers.read(device.vehicle_id, reading.streams)
         if view is not None:
-            self._catalogs.watch(view.epoch)
+            self._means.catalogs.watch(view.epoch)
         items, claims = to_queue(device.vehicle, reading, view.streams if view else _NOTHING)
-        bus_id, queued = await self._queue(shard_of(device.vehicle, self._shards), items, claims)
-        self._metrics.took(reading, queued)
+        bus_id, queued = await self._queue(shard_of(device.vehicle, self._means.shards), items, claims)
+        self._means.metrics.took(reading, queued)
         catalogs = reading.catalogs
         return reply_json(
             reading,
             view,
             bus=bus_id,
-            campaign=await self._campaigns.etag(device.vehicle_id, view.changes) if view else None,
-            catalogs=await self._catalogs.lacking(device.fleet_id, catalogs) if catalogs else (),
+            campaign=await self._means.campaigns.etag(device.vehicle_id, view.changes) if view else None,
+            catalogs=await self._means.catalogs.lacking(device.fleet_id, catalogs) if catalogs else (),
         )
 
     def take_soon(self, device: Device, body: Body, tell: Tell) -> bool:
@@ -89,11 +62,11 @@ class Ingest:
 
     async def put_catalog(self, device: Device, hash: str, body: bytes) -> None:
         """Raises Problem 400, 422 or 503."""
-        await self._catalogs.put(device.fleet_id, hash, body)
+        await self._means.catalogs.put(device.fleet_id, hash, body)
 
     async def campaign(self, device: Device) -> bytes:
         """The campaign that the vehicle is meant to go by. Raises Problem 404 or 503."""
-        return await self._campaigns.document(device.vehicle_id)
+        return await self._means.campaigns.document(device.vehicle_id)
 
     async def take_events(self, device: Device, value: Any) -> dict[str, int]:
         """Returns once they are committed. Raises Problem 403, 413, 422 or 503; then none is."""
@@ -113,7 +86,7 @@ class Ingest:
                 raise Problem(422, f"this cannot be stored: {error}") from error
             log.warning("events not stored", problem=f"{type(error).__name__}: {error}")
             raise try_again("the database cannot take events now") from error
-        self._metrics.events.inc(stored.stored)
+        self._means.metrics.events.inc(stored.stored)
         if stored.stored:
             await self._publish(device.vehicle, [event.batch.model_dump_json().encode() for event in events])
         unusual = {"set_aside": stored.aside, "erased": stored.erased}
@@ -123,11 +96,11 @@ class Ingest:
         """The bus id, and what of it was queued; None when there was nothing to queue and Redis is down."""
         if not items and claims is None:
             try:
-                return await self._bus.bus_id(shard), ()
+                return await self._means.bus.bus_id(shard), ()
             except (BusDown, BusFull):
                 return None, ()
         try:
-            admitted = await self._bus.admit(shard, items, claims)
+            admitted = await self._means.bus.admit(shard, items, claims)
         except (BusDown, BusFull) as error:
             raise not_queued(error) from error
         return admitted.bus_id, admitted.queued
@@ -136,8 +109,8 @@ class Ingest:
         """A hint to whoever watches, and never a reason to refuse what is stored."""
         now_ms = time.time_ns() // 1_000_000
         try:
-            await self._bus.publish_live(
-                shard_of(vehicle, self._shards), [LiveMessage(vehicle, now_ms, body) for body in bodies]
+            await self._means.bus.publish_live(
+                shard_of(vehicle, self._means.shards), [LiveMessage(vehicle, now_ms, body) for body in bodies]
             )
         except BusDown:
-            self._metrics.live_missed.inc(len(bodies))
+            self._means.metrics.live_missed.inc(len(bodies))

@@ -4,9 +4,9 @@ For what is plainly good, of a vehicle and a catalog that are known. Whatever tu
 from its beginning: what was queued by then is in flight, and not queued again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -14,16 +14,12 @@ from cloud.access.accounts import Device
 from cloud.bus import Admitted
 from cloud.errors import BusDown, BusFull
 from cloud.ingest.admission import to_queue
-from cloud.ingest.campaigns import Campaigns
-from cloud.ingest.catalogs import Catalogs
-from cloud.ingest.ledgers import LedgerReader, LedgerView
-from cloud.ingest.metrics import IngestMetrics
+from cloud.ingest.ledgers import LedgerView
+from cloud.ingest.means import Means
 from cloud.ingest.reading import Reading
 from cloud.ingest.reply import reply_json
 from cloud.ingest.retry import not_queued
 from cloud.problem import Problem
-from cloud.streams.entries import Item
-from cloud.together import Asker
 from wire.names import shard_of
 
 LONG_WAY: Final = None
@@ -34,56 +30,36 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Queue(Protocol):
-    def put(
-        self, shard: int, batches: Sequence[Item], claims: Item | None, asker: Asker[Admitted | Exception]
-    ) -> bool: ...
-
-
 class Soon:
-    def __init__(
-        self,
-        bus: Queue,
-        ledgers: LedgerReader,
-        catalogs: Catalogs,
-        campaigns: Campaigns,
-        metrics: IngestMetrics,
-        *,
-        shards: int,
-    ) -> None:
-        self._bus = bus
-        self._ledgers = ledgers
-        self._catalogs = catalogs
-        self._campaigns = campaigns
-        self._metrics = metrics
-        self._shards = shards
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
     def take(self, device: Device, reading: Reading, tell: Tell) -> bool:
         """`tell` is told, once; False where it is not, and the request is to go the long way at once."""
         go_on = partial(self._judge, device, reading, tell)
-        return self._ledgers.put(device.vehicle_id, reading.streams, _GoOn(go_on, tell))
+        return self._means.ledgers.put(device.vehicle_id, reading.streams, _GoOn(go_on, tell))
 
     def _judge(self, device: Device, reading: Reading, tell: Tell, view: LedgerView | None) -> None:
         if view is None or not self._queue(device, reading, tell, view):
             tell(LONG_WAY)
 
     def _queue(self, device: Device, reading: Reading, tell: Tell, view: LedgerView) -> bool:
-        self._catalogs.watch(view.epoch)
-        etag = self._campaigns.known_etag(device.vehicle_id, view.changes)
+        self._means.catalogs.watch(view.epoch)
+        etag = self._means.campaigns.known_etag(device.vehicle_id, view.changes)
         items, claims = to_queue(device.vehicle, reading, view.streams)
-        lacking = self._catalogs.known_lacking(device.fleet_id, reading.catalogs)
+        lacking = self._means.catalogs.known_lacking(device.fleet_id, reading.catalogs)
         if etag is None or lacking is None or not (items or claims):
             return False
         go_on = partial(
             self._answer, reading, tell, partial(reply_json, reading, view, campaign=etag, catalogs=lacking)
         )
-        return self._bus.put(shard_of(device.vehicle, self._shards), items, claims, _GoOn(go_on, tell))
+        return self._means.bus.put(shard_of(device.vehicle, self._means.shards), items, claims, _GoOn(go_on, tell))
 
     def _answer(
         self, reading: Reading, tell: Tell, reply: Callable[..., bytes], admitted: Admitted | Exception
     ) -> None:
         if isinstance(admitted, Admitted):
-            self._metrics.took(reading, admitted.queued)
+            self._means.metrics.took(reading, admitted.queued)
             tell(reply(bus=admitted.bus_id))
         else:
             tell(not_queued(admitted) if isinstance(admitted, BusDown | BusFull) else LONG_WAY)
