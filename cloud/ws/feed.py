@@ -16,10 +16,9 @@ from cloud.queries import load
 from cloud.streams.entries import Gap, LiveMessage
 from cloud.telemetry.latest import Position
 from cloud.vehicle_state import DRIVING_KMH, RECENT_MS
+from cloud.ws.facts import Facts, quick_facts
 from cloud.ws.hub import Hub, Known
-from cloud.ws.live_vehicle import Facts
 from wire.codec import CodecError, decode_batch
-from wire.model import Batch
 
 BUS_WITHIN_S = 1.0
 RELOAD_EVERY_S = 60.0
@@ -53,7 +52,7 @@ class Feed:
         self._loading = False
         self._anew = True
         self._erasures: frozenset[int] = frozenset()
-        self._strangers: deque[tuple[Batch, int]] = deque(maxlen=STRANGERS_KEPT)
+        self._strangers: deque[LiveMessage] = deque(maxlen=STRANGERS_KEPT)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -78,14 +77,19 @@ class Feed:
                 self._hear(message)
 
     def _hear(self, message: LiveMessage) -> None:
+        if not self._is_of_known(message):
+            self._strangers.append(message)
+            self._wanted.set()
+
+    def _is_of_known(self, message: LiveMessage) -> bool:
+        """Takes it in; False for a vehicle that has not been loaded."""
+        if (quick := quick_facts(message.batch, message.received_ms)) is not None:
+            return self._hub.hear(*quick, _now_ms())
         try:
-            batch = decode_batch(message.batch)
+            return self._hub.apply(decode_batch(message.batch), message.received_ms, _now_ms())
         except CodecError as error:
             _log.warning("live_batch_unreadable", vehicle=message.vehicle, problem=error.problem)
-            return
-        if not self._hub.apply(batch, message.received_ms, _now_ms()):
-            self._strangers.append((batch, message.received_ms))
-            self._wanted.set()
+            return True
 
     async def _keep_loaded(self) -> None:
         """First once the bus is heard, so that nothing falls between; without it soon, so that history shows."""
@@ -120,8 +124,7 @@ class Feed:
         self._erasures |= erased.keys()
         self._hub.load([_known(row, names) for row in rows], _now_ms(), anew=anew or bool(erased))
         for _ in range(len(self._strangers)):
-            batch, received_ms = self._strangers.popleft()
-            self._hub.apply(batch, received_ms, _now_ms())
+            self._is_of_known(self._strangers.popleft())
         async with self._loaded:
             self._loads += 1
             self._loaded.notify_all()

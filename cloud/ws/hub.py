@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from pydantic_core import to_json
 
-from cloud.ws.live_vehicle import Facts, LiveVehicle, facts_of
+from cloud.ws.facts import Facts, facts_of
+from cloud.ws.live_vehicle import LiveVehicle
 from cloud.ws.messages import error_message
 from cloud.ws.requests import MAX_SUBSCRIPTIONS, RequestError, Subscribe
 from cloud.ws.wanted import Wanted
@@ -159,12 +160,18 @@ class Hub:
 
     def apply(self, batch: Batch, received_ms: int, now_ms: int) -> bool:
         """A batch that was just taken in. False for a vehicle that has not been loaded."""
-        vehicle = self._vehicles.get(batch.vehicle)
+        if not self.hear(batch.vehicle, facts_of(batch, received_ms), now_ms):
+            return False
+        for event in batch.events:
+            self._happen(self._vehicles[batch.vehicle], event)
+        return True
+
+    def hear(self, ident: str, facts: Facts, now_ms: int) -> bool:
+        """As `apply`, of what a batch without events says."""
+        vehicle = self._vehicles.get(ident)
         if vehicle is None:
             return False
-        self._absorb(vehicle, facts_of(batch, received_ms), now_ms)
-        for event in batch.events:
-            self._happen(vehicle, event)
+        self._absorb(vehicle, facts, now_ms)
         return True
 
     def tick(self, now_ms: int) -> None:

@@ -2,17 +2,15 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
 from cloud.telemetry.latest import Position, newer
-from cloud.telemetry.plausible import EARLIEST_MS, MOST_AHEAD_MS
-from cloud.vehicle_state import DRIVING_KMH, State, is_engine_speed, vehicle_state
+from cloud.vehicle_state import State, is_engine_speed, vehicle_state
+from cloud.ws.facts import Facts
 from cloud.ws.wanted import Wanted
-from wire.model import Batch, Fixes
 
 _HISTORY = 16
 _CACHED = 64
@@ -23,15 +21,6 @@ class Signal(NamedTuple):
     t_ms: int
     value: float
     version: int
-
-
-class Facts(NamedTuple):
-    """Something heard of a vehicle, from a batch or from the database. `signals` maps names to (t_ms, value)."""
-
-    signals: Mapping[str, tuple[int, float]]
-    position: Position | None = None
-    seen_ms: int | None = None
-    driven_ms: int | None = None
 
 
 class LiveVehicle:
@@ -151,50 +140,6 @@ class LiveVehicle:
         self._encoded.clear()
         if self._history[-1] != version:
             self._history.append(version)
-
-
-def facts_of(batch: Batch, received_ms: int) -> Facts:
-    """What a batch says of now. Rows whose time cannot be are set aside by the writer: they only show that it lives."""
-    signals = {}
-    newest: list[int] = []
-    earliest, latest = EARLIEST_MS - batch.t0, received_ms + MOST_AHEAD_MS - batch.t0
-    for name, column in batch.signals.items():
-        if not column.dt:
-            continue
-        newest.append(column.dt[-1])
-        if earliest <= column.dt[-1] <= latest:
-            # Of samples in the same ms the greatest, which does not depend on the order in which they come.
-            signals[name] = (batch.t0 + column.dt[-1], max(column.v[_first_of_last(column.dt) :]))
-    position: Position | None = None
-    driven_ms: int | None = None
-    fixes = batch.fixes
-    if fixes is not None and fixes.dt:
-        newest.append(fixes.dt[-1])
-    if fixes is not None and fixes.dt and earliest <= fixes.dt[-1] <= latest:
-        for index in range(_first_of_last(fixes.dt), len(fixes.dt)):
-            position = newer(position, _position(batch.t0, fixes, index))
-        speeds = zip(fixes.dt, fixes.speed or (), strict=False)
-        driven = (dt for dt, speed in speeds if speed is not None and speed > DRIVING_KMH)
-        driven_ms = max((batch.t0 + dt for dt in driven), default=None)
-    newest += [event.t - batch.t0 for event in batch.events]
-    newest += [block.dt[-1] for block in batch.frames if block.dt]
-    possible = [dt for dt in newest if earliest <= dt <= latest]
-    heard_ms = received_ms if newest else None
-    seen_ms = min(batch.t0 + max(possible), received_ms) if possible else heard_ms
-    return Facts(signals, position, seen_ms, driven_ms)
-
-
-def _first_of_last(dt: list[int]) -> int:
-    """The index at which the last ms begins."""
-    first = len(dt) - 1
-    while first > 0 and dt[first - 1] == dt[-1]:
-        first -= 1
-    return first
-
-
-def _position(t0: int, fixes: Fixes, index: int) -> Position:
-    alt, speed, course = (column[index] if column else None for column in (fixes.alt, fixes.speed, fixes.course))
-    return Position(t0 + fixes.dt[index], fixes.lat[index], fixes.lon[index], alt, speed, course)
 
 
 def _as_json(position: Position) -> dict[str, float | None]:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.telemetry.latest import Position
+from cloud.ws.facts import Facts
 from cloud.ws.hub import EVENTS_KEPT, Client, Hub, Known
-from cloud.ws.live_vehicle import Facts, LiveVehicle
+from cloud.ws.live_vehicle import LiveVehicle
 from cloud.ws.requests import MAX_SUBSCRIPTIONS, RequestError, Subscribe
 from wire.model import Batch
 
