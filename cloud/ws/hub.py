@@ -100,6 +100,8 @@ class _Fleet:
         self.shared: dict[tuple[int, Wanted | None, int], _Shared] = {}
         self.by_change: OrderedDict[str, LiveVehicle] = OrderedDict()
         self.to_all: set[Subscription] = set()
+        self.idle: set[Subscription] = set()
+        """Of those to all, the ones that are not to be looked at: else every change would walk all of them."""
         self.to_some: defaultdict[str, set[Subscription]] = defaultdict(set)
         self.events: deque[_Happened] = deque()
         self.event_keys: set[bytes] = set()
@@ -116,10 +118,17 @@ class _Fleet:
         self.notify(vehicle.ident)
 
     def notify(self, ident: str) -> None:
-        for subscription in (*self.to_all, *self.to_some.get(ident, ())):
+        idle, self.idle = self.idle, set()
+        for subscription in (*idle, *self.to_some.get(ident, ())):
             if not subscription.pending:
                 subscription.pending = True
                 subscription.client.wake()
+
+    def rest(self, subscription: Subscription) -> None:
+        """It has heard all that there is."""
+        subscription.pending = False
+        if subscription.vehicles is None:
+            self.idle.add(subscription)
 
     def refresh(self) -> None:
         for subscription in {*self.to_all, *(one for some in self.to_some.values() for one in some)}:
@@ -203,7 +212,7 @@ class Hub:
     def unsubscribe(self, client: Client, subscription_id: int) -> None:
         subscription = client.subscriptions.pop(subscription_id, None)
         if subscription is not None:
-            for listeners in self._listeners(subscription):
+            for listeners in (*self._listeners(subscription), self._fleets[client.fleet_id].idle):
                 listeners.discard(subscription)
 
     def leave(self, client: Client) -> None:
@@ -248,7 +257,8 @@ class Hub:
         shared = fleet.shared.get(key)
         if shared is not None and now_ms - shared.at_ms <= SHARED_MS:
             subscription.sent = shared.until
-            subscription.pending = fleet.newest > shared.until
+            if fleet.newest <= shared.until:
+                fleet.rest(subscription)
             return shared.messages
         messages = self._update(subscription)
         fleet.shared = {key: one for key, one in fleet.shared.items() if now_ms - one.at_ms <= SHARED_MS}
@@ -274,7 +284,8 @@ class Hub:
 
     def _is_up_to_date(self, subscription: Subscription) -> None:
         subscription.sent = self._version
-        subscription.fresh = subscription.pending = False
+        subscription.fresh = False
+        self._fleets[subscription.client.fleet_id].rest(subscription)
 
     def _covered(self, subscription: Subscription, *, since: int) -> list[LiveVehicle]:
         fleet = self._fleets[subscription.client.fleet_id]
