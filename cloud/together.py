@@ -71,13 +71,22 @@ class Together(Generic[Question, Answer]):
                 taken, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
                 if not self._waiting:
                     self._arrived.clear()
-                answers = await self._answer_all([question for question, _ in taken])
+                answers = await self._answers([question for question, _ in taken])
                 for (_, asker), answer in zip(taken, answers, strict=True):
                     if not asker.done():
                         asker.set_result(answer)
         finally:
             for _, asker in (*taken, *self._waiting):
                 asker.cancel()
+
+    async def _answers(self, questions: Sequence[Question]) -> Sequence[Answer]:
+        task = asyncio.current_task()
+        try:
+            return await self._answer_all(questions)
+        except asyncio.CancelledError as error:
+            if task is None or task.cancelling():
+                raise
+            raise RuntimeError("cancelled by nobody") from error  # else this would end unseen, and all wait for ever
 
     async def _gather(self, left_s: float) -> None:
         """Until that time is over or enough wait."""

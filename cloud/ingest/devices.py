@@ -21,6 +21,8 @@ AT_ONCE: Final = 500
 REMEMBERED: Final = 200_000
 STRANGERS_REMEMBERED: Final = 10_000
 
+_Key = bytes | str | tuple[str, str]
+"""The hash of a token, the name of a vehicle, or an identifier."""
 _Find = Callable[[Executor, Sequence[Any]], Awaitable[Mapping[Any, Device]]]
 _Asking = Together[bytes | str, Device | Exception | None]
 
@@ -31,8 +33,9 @@ class Devices:
     def __init__(self, pool: Pool, *, now_s: Callable[[], float]) -> None:
         self._pool = pool
         self._now_s = now_s
-        self._known: dict[bytes | str, tuple[Device, float]] = {}
+        self._known: dict[_Key, tuple[Device, float]] = {}
         self._unknown: dict[str, float] = {}
+        self._down: Exception | None = None
         self._down_until_s = 0.0
         finds: Sequence[_Find] = (accounts.devices, accounts.devices_of, osmand.devices)
         self._tokens, self._vehicles, self._reporters = (
@@ -80,7 +83,7 @@ class Devices:
         if (until_s := self._unknown.get(ident)) is not None and self._now_s() < until_s:
             raise _nobody(ident)
         try:
-            return await self._look(f"osmand:{ident}", self._reporters, ident)
+            return await self._look(("osmand", ident), self._reporters, ident)
         except Problem as problem:
             if problem.status != 401:
                 raise
@@ -89,16 +92,14 @@ class Devices:
             self._unknown[ident] = self._now_s() + FRESH_S
             raise _nobody(ident) from problem
 
-    def _fresh(self, key: bytes | str) -> Device | None:
+    def _fresh(self, key: _Key) -> Device | None:
         device, asked_s = self._known.get(key, (None, 0.0))
         return device if device is not None and self._now_s() - asked_s < FRESH_S else None
 
-    async def _look(self, key: bytes | str, asking: _Asking, wanted: bytes | str) -> Device:
+    async def _look(self, key: _Key, asking: _Asking, wanted: bytes | str) -> Device:
         if (fresh := self._fresh(key)) is not None:
             return fresh
         remembered, _ = self._known.get(key, (None, 0.0))
-        if remembered is not None and self._now_s() < self._down_until_s:
-            return remembered
         found = await asking.ask(wanted)
         if isinstance(found, Exception):
             if remembered is None:
@@ -113,11 +114,13 @@ class Devices:
         return found
 
     async def _find_all(self, find: _Find, wanted: Sequence[bytes | str]) -> Sequence[Device | Exception | None]:
+        if self._down is not None and self._now_s() < self._down_until_s:
+            return [self._down] * len(wanted)  # who came while that was found out does not find it out again
         try:
             async with asyncio.timeout(QUICK_S), self._pool.acquire(timeout=QUICK_S) as connection:
                 found = await find(connection, wanted)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            self._down_until_s = self._now_s() + REST_S
+            self._down, self._down_until_s = error, self._now_s() + REST_S
             return [error] * len(wanted)
         return [found.get(one) for one in wanted]
 

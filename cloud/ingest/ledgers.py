@@ -44,13 +44,13 @@ class LedgerReader:
         self._down_until_s = 0.0
 
     async def read(self, vehicle_id: int, streams: Iterable[str]) -> LedgerView | None:
-        if self._down_until_s and asyncio.get_running_loop().time() < self._down_until_s:
+        if self._is_down():
             return None
         return await self._questions.ask(_Question(vehicle_id, streams))
 
     def put(self, vehicle_id: int, streams: Iterable[str], asker: Asker[LedgerView | None]) -> bool:
         """As `read`, without waiting. False, and nobody is told, where that would be None at once."""
-        if self._down_until_s and asyncio.get_running_loop().time() < self._down_until_s:
+        if self._is_down():
             return False
         self._questions.put(_Question(vehicle_id, streams), asker)
         return True
@@ -60,12 +60,17 @@ class LedgerReader:
         await self._questions.run()
 
     async def _answer_all(self, questions: Sequence[_Question]) -> Sequence[LedgerView | None]:
+        if self._is_down():  # who came while that was found out does not find it out again
+            return [None] * len(questions)
         try:
             return await self._ask(questions)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             log.warning("ledger not read", problem=f"{type(error).__name__}: {error}")
             self._down_until_s = asyncio.get_running_loop().time() + REST_S
             return [None] * len(questions)
+
+    def _is_down(self) -> bool:
+        return self._down_until_s > 0.0 and asyncio.get_running_loop().time() < self._down_until_s
 
     async def _ask(self, questions: Sequence[_Question]) -> list[LedgerView | None]:
         keys = {(one.vehicle_id, stream) for one in questions for stream in one.streams}

@@ -9,6 +9,7 @@ import msgspec
 from cloud.telemetry.latest import Position, newer
 from cloud.telemetry.plausible import EARLIEST_MS, MOST_AHEAD_MS
 from cloud.vehicle_state import DRIVING_KMH
+from wire.codec import MAX_SCALE
 from wire.model import Batch, Fixes
 
 
@@ -82,6 +83,7 @@ class _Dense(msgspec.Struct):
 
 
 _PLACE: Final = ("lat", "lon", "alt", "speed", "course")
+_POWERS: Final = tuple(10**scale for scale in range(MAX_SCALE + 1))
 _decode: Final = msgspec.json.Decoder(_Dense).decode
 
 
@@ -121,7 +123,7 @@ def _facts(batch: _Dense, received_ms: int) -> Facts:
             continue
         newest.append(last)
         if earliest <= last <= latest:
-            value = column[-1] if scale is None else sum(column[3:]) * column[2] / 10**scale
+            value = column[-1] if scale is None else _whole(sum(column[3:])) * column[2] / _POWERS[scale]
             signals[name] = (t0 + last, float(value))
     position: Position | None = None
     driven_ms: int | None = None
@@ -142,5 +144,12 @@ def _values(column: list[Any]) -> list[Any]:
     """Of `[scale, step, k0, d1, …]` or `[null, v0, …]`."""
     if column[0] is None:
         return [None if value is None else float(value) for value in column[1:]]
-    power = 10 ** column[0]
-    return [integer * column[1] / power for integer in accumulate(column[2:])]
+    _whole(sum(column[2:]))
+    return [integer * column[1] / _POWERS[column[0]] for integer in accumulate(column[2:])]
+
+
+def _whole(number: Any) -> Any:
+    """Raises TypeError: from Python 3.12 on fractions are added up differently by `sum` and `accumulate`."""
+    if type(number) is not int:
+        raise TypeError
+    return number

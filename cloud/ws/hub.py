@@ -62,7 +62,7 @@ class Subscription:
         Who is served late, because others come first or the machine is busy, is not late the next time, too.
         """
         period_ms = 1000 / self.request.max_hz
-        if now_ms - self.due_ms < MOST_OF_IT * period_ms:
+        if 0 <= now_ms - self.due_ms < MOST_OF_IT * period_ms:
             return self.due_ms + period_ms
         if not self.is_of_all:
             return now_ms + period_ms
@@ -230,12 +230,13 @@ class Hub:
 
     def collect(self, client: Client, now_ms: float) -> list[str]:
         """What one subscription is due now; empty when none is. Ask again once that is sent."""
-        for subscription in client.subscriptions.values():
-            if subscription.pending and (subscription.fresh or now_ms >= subscription.due_ms):
-                messages = self._snapshot(subscription) if subscription.fresh else self._news(subscription, now_ms)
-                if messages:
-                    subscription.due_ms = subscription.next_due_ms(now_ms)
-                    return messages
+        ready = [one for one in client.subscriptions.values() if one.pending and (one.fresh or now_ms >= one.due_ms)]
+        # Who waits longest comes first: to one that takes its time all would be due again before the last is served.
+        for subscription in sorted(ready, key=lambda one: (not one.fresh, one.due_ms)):
+            messages = self._snapshot(subscription) if subscription.fresh else self._news(subscription, now_ms)
+            if messages:
+                subscription.due_ms = subscription.next_due_ms(now_ms)
+                return messages
         return []
 
     def _snapshot(self, subscription: Subscription) -> list[str]:

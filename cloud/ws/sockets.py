@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import time
 from collections import deque
+from collections.abc import Awaitable
 from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 
 import structlog
@@ -22,7 +23,10 @@ PATH = "/v1/live"
 MAX_MESSAGE_BYTES = 256_000
 MAX_REPLIES = 32
 SLOW_AFTER_S = 30.0
-HEARTBEAT_S = 20.0  # a ping after 20 s of silence, and 10 s to answer it
+LOOKS = 12
+"""At a client in that time; after `PING_AFTER` of them one that says nothing is pinged."""
+PING_AFTER = 8
+GOODBYE_S = 2.0
 RECHECK_S = 60.0
 UNSENT_BYTES = 1 << 16
 """What the kernel may hold that the network has not taken yet."""
@@ -32,14 +36,14 @@ _log = structlog.get_logger()
 
 
 class Sockets:
-    """The open sockets. A client that takes nothing for `slow_after_s` is closed."""
+    """The open sockets. A client that takes nothing, or answers no ping, for `slow_after_s` is closed."""
 
     def __init__(self, hub: Hub, feed: Feed, db: Pool, *, slow_after_s: float = SLOW_AFTER_S) -> None:
         self._hub = hub
         self._feed = feed
         self._db = db
         self._slow_after_s = slow_after_s
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
 
     @property
     def count(self) -> int:
@@ -47,27 +51,34 @@ class Sockets:
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         check_origin(request.headers)
-        # Not compressed: that would be done for each client again, while the text of a vehicle is shared.
+        # Not compressed: that would be done for each client again, while the text of a vehicle is shared. Pings are
+        # ours: aiohttp's would end a client whose answer has to wait until it has taken a large snapshot.
         socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, writer_limit=0
+            autoping=False, max_msg_size=MAX_MESSAGE_BYTES, compress=False, writer_limit=0, timeout=GOODBYE_S
         )
         await socket.prepare(request)
         _keep_little_unsent(request.transport)
         conversation = _Conversation(self._hub, self._feed, socket, request, slow_after_s=self._slow_after_s)
-        self._open.add(socket)
+        self._open[socket] = request.transport
         try:
             async with asyncio.TaskGroup() as tasks:
                 checks = tasks.create_task(self._recheck(request, socket), name="live-recheck")
                 await conversation.run()
                 checks.cancel()
         finally:
-            self._open.discard(socket)
+            del self._open[socket]
         return socket
 
     async def close(self) -> None:
         """Tells every client that the server goes; they come back by themselves."""
-        closing = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops") for socket in set(self._open))
-        await asyncio.gather(*closing)
+        closing = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops") for socket in self._open]
+        transports = list(self._open.values())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await asyncio.gather(*closing, return_exceptions=True)
+        for transport in transports:  # a goodbye waits behind all that a client has not read
+            if transport is not None:
+                transport.abort()
 
     async def _recheck(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         """A socket ends soon after the session or token that opened it."""
@@ -96,6 +107,8 @@ class _Conversation:
         self._room = asyncio.Event()
         self._delivering = False
         self._delivered = 0
+        self._heard_s = time.monotonic()
+        self._ping_due = False
 
     async def run(self) -> None:
         try:
@@ -106,13 +119,19 @@ class _Conversation:
                     work.cancel()
         finally:
             self._hub.leave(self._client)
+            if self._transport is not None and self._unsent():
+                # What it has not read would keep the connection open for as long as it lives.
+                asyncio.get_running_loop().call_later(self._slow_after_s, self._transport.abort)
 
     async def _read(self) -> None:
         async for message in self._socket:
+            self._heard_s = time.monotonic()
             if message.type is WSMsgType.TEXT:
                 await self._follow(message.data)
             elif message.type is WSMsgType.BINARY:
                 await self._reply(error_message("Not understood", "send JSON as text"))
+            elif message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
 
     async def _follow(self, text: str) -> None:
         try:
@@ -143,12 +162,15 @@ class _Conversation:
 
     async def _send(self) -> None:
         try:
-            await self._deliver(hello_message(time.time_ns() // 1_000_000, _VERSION))
+            await self._deliver(self._socket.send_str(hello_message(time.time_ns() // 1_000_000, _VERSION)))
             while True:
                 self._wake.clear()
+                if self._ping_due:
+                    self._ping_due = False
+                    await self._deliver(self._socket.ping())
                 messages = self._take_replies() or self._hub.collect(self._client, _monotonic_ms())
                 for message in messages:
-                    await self._deliver(message)
+                    await self._deliver(self._socket.send_str(message))
                 if not messages:
                     await self._pause(self._hub.wait_ms(self._client, _monotonic_ms()))
         except ConnectionError:
@@ -160,28 +182,38 @@ class _Conversation:
         self._room.set()
         return replies
 
-    async def _deliver(self, message: str) -> None:
+    async def _deliver(self, sending: Awaitable[None]) -> None:
         """Waits until the client has taken it."""
         self._delivering = True
-        await self._socket.send_str(message)
+        await sending
         self._delivering = False
         self._delivered += 1
 
     async def _be_patient(self) -> None:
-        """Until the client has taken nothing of a message for `slow_after_s`; slowly it may."""
-        taken, since_s = (0, 0), time.monotonic()
-        while True:
-            # A look now and then, and not a timeout for each message, of which there are thousands a second.
-            await asyncio.sleep(self._slow_after_s / 4)
-            now = (self._delivered, 0 if self._transport is None else self._transport.get_write_buffer_size())
-            if now != taken or not self._delivering:
-                taken, since_s = now, time.monotonic()
-            elif time.monotonic() - since_s >= self._slow_after_s:
-                break
+        """Until the client has, for `slow_after_s`, taken nothing of what it is sent, or else said nothing.
+
+        A look now and then, and not a timeout for each message, of which there are thousands a second.
+        """
+        looked, alive_s, look_s = (0, 0), time.monotonic(), self._slow_after_s / LOOKS
+        while (quiet_s := time.monotonic() - alive_s) < self._slow_after_s:
+            await asyncio.sleep(look_s)
+            unsent = self._unsent()
+            if self._delivering or unsent:
+                if (self._delivered, unsent) != looked:
+                    alive_s = time.monotonic()
+            elif self._heard_s > alive_s:
+                alive_s = self._heard_s
+            elif quiet_s >= PING_AFTER * look_s:
+                self._ping_due = True
+                self._wake.set()
+            looked = (self._delivered, unsent)
         _log.info("live_client_too_slow")
         # Not a close, which would wait behind everything that the client has not read.
         if self._transport is not None:
             self._transport.abort()
+
+    def _unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     async def _pause(self, wait_ms: float | None) -> None:
         # A timer that wakes, and not a timeout, which is a cancellation each time that it is over: thousands a second.

@@ -71,3 +71,31 @@ async def test_known_ones_go_on_without_the_database(pool: Pool) -> None:
             await devices.identify(f"Bearer {stranger}")
         assert refused.value.status == 503
         running.cancel()
+
+
+async def test_who_comes_while_the_database_hangs_does_not_wait_for_it_again(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def hang(_: Executor, hashes: Sequence[bytes]) -> Any:
+        asked.append(len(hashes))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(accounts, "devices", hang)
+    monkeypatch.setattr("cloud.ingest.devices.QUICK_S", 0.3)
+    [(_, one), (_, other)] = await accounts.add_vehicles(pool, ["one", "other"])
+    devices = Devices(pool, now_s=lambda: 0.0)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(devices.run())
+        first = tasks.create_task(_refusal(devices, one))
+        await asyncio.sleep(0.1)
+        assert await asyncio.gather(_refusal(devices, other), first) == [503, 503]
+        running.cancel()
+    assert asked == [1]
+
+
+async def _refusal(devices: Devices, token: str) -> int:
+    with pytest.raises(Problem) as refused:
+        await devices.identify(f"Bearer {token}")
+    return refused.value.status

@@ -210,7 +210,7 @@ async def test_message_beyond_all_measure_ends_the_socket(stand: Stand) -> None:
 
 async def test_who_does_not_read_is_closed_and_others_go_on(database_url: str, redis_url: str) -> None:
     async with (
-        web_stand(database_url, redis_url, slow_after_s=0.3) as stand,
+        web_stand(database_url, redis_url, slow_after_s=2.0) as stand,
         Browser.open(stand) as sleeper,
         Browser.open(stand) as reader,
     ):
@@ -230,7 +230,7 @@ async def test_who_does_not_read_is_closed_and_others_go_on(database_url: str, r
 
 async def test_who_reads_slowly_gets_all_of_a_large_message(database_url: str, redis_url: str) -> None:
     """On a slow line a snapshot may take many times as long as nothing may be taken."""
-    async with web_stand(database_url, redis_url, slow_after_s=0.4) as stand:
+    async with web_stand(database_url, redis_url, slow_after_s=1.0) as stand:
         await stand.write(_wide(0))
         reader, writer = await _narrow_line(stand)
         await stand.feed.reload()
@@ -242,17 +242,41 @@ async def test_who_reads_slowly_gets_all_of_a_large_message(database_url: str, r
                 piece = await reader.read(8_192)
                 taken += len(piece)
                 assert piece, f"closed after {taken} bytes"
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(0.06)
         writer.transport.abort()
 
 
 async def test_who_asks_and_does_not_read_the_answers_is_closed(database_url: str, redis_url: str) -> None:
     async with web_stand(database_url, redis_url, slow_after_s=0.3) as stand:
-        _, writer = await _narrow_line(stand)
+        reader, writer = await _narrow_line(stand)
         await _until_open(stand, 1)
         writer.write(10_000 * _frame(b"no request"))
         await _until_open(stand, 0)
-        writer.transport.abort()
+        await _until_gone(reader, writer)
+
+
+async def test_who_answers_no_ping_is_closed(database_url: str, redis_url: str) -> None:
+    async with web_stand(database_url, redis_url, slow_after_s=1.0) as stand:
+        reader, writer = await _narrow_line(stand)
+        async with Browser.open(stand) as browser:  # reads, and so answers pings
+            await _until_open(stand, 2)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(3.0):
+                    await browser.next("nothing of that name")
+            assert stand.live.count == 1
+            await _until_gone(reader, writer)
+
+
+async def test_server_stops_without_waiting_for_who_does_not_read(stand: Stand) -> None:
+    await stand.write(_wide(0))
+    reader, writer = await _narrow_line(stand)
+    await stand.feed.reload()
+    writer.write(_frame(json.dumps({"op": "subscribe", "id": 1, "vehicles": ["a"], "signals": ["*"]}).encode()))
+    await reader.readuntil(b'"snapshot"')
+    async with asyncio.timeout(10):
+        await stand.live.close()
+        await _until_open(stand, 0)
+        await _until_gone(reader, writer)
 
 
 async def test_who_reads_late_gets_the_newest_and_not_what_it_missed(stand: Stand) -> None:
@@ -294,6 +318,15 @@ async def _until_open(stand: Stand, sockets: int) -> None:
         return stand.live.count == sockets
 
     await eventually(are_open)
+
+
+async def _until_gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The connection, and with it what the server held for it."""
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(WITHIN_S):
+            while await reader.read(65_536):
+                pass
+    writer.transport.abort()
 
 
 async def _narrow_line(stand: Stand) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

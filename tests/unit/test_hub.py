@@ -133,6 +133,30 @@ def test_who_is_served_late_is_not_late_the_next_time_too(hub: Hub, vehicles: li
     assert screen.wait_ms(NOW + 1300) in {90, 100}
 
 
+def test_snapshots_before_their_time_do_not_put_off_what_follows(hub: Hub) -> None:
+    screen = Screen(hub)
+    screen.subscribe(vehicles=["a"], max_hz=0.1)
+    for step in range(5):
+        hub.load([known("a"), known("b")], NOW, anew=True)
+        assert [message["op"] for message in screen.collect(NOW + 1000 * step)] == ["snapshot"]
+    hub.apply(batch(t0=NOW + 1, signals={"M.S": column((0, 1.0))}), NOW, NOW)
+    assert screen.wait_ms(NOW + 4000) == 10_000
+
+
+def test_client_that_takes_its_time_is_served_all_it_asked_for(hub: Hub) -> None:
+    screen = Screen(hub)
+    for number in range(3):
+        screen.subscribe(id=number, max_hz=20)
+    screen.collect(NOW)
+    served = {0: 0, 1: 0, 2: 0}
+    for step in range(1, 31):
+        at_ms = NOW + 60 * step
+        hub.apply(batch(t0=at_ms, signals={"M.S": column((0, float(step)))}), at_ms, at_ms)
+        for message in map(json.loads, hub.collect(screen.client, at_ms)):
+            served[message["id"]] += 1
+    assert served == {0: 10, 1: 10, 2: 10}
+
+
 def test_changes_wake_a_waiting_client_once(hub: Hub) -> None:
     screen = Screen(hub)
     screen.subscribe(vehicles=["a"])

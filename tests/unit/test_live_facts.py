@@ -82,6 +82,8 @@ def test_what_is_not_plainly_dense_is_left_to_be_read_whole() -> None:
         b'{"dense":1,"vehicle":"a","t0":1700000000000,"times":[[1]],"signals":{"x":[0,-400,1,9]}}',
         b'{"dense":1,"vehicle":"a","t0":1700000000000,"times":[[1]],"fixes":{"dt":0,"lat":[0,1,5]}}',
         b'{"dense":1,"vehicle":"a","t0":1700000000000,"times":[[1]],"fixes":{"dt":9}}',
+        b'{"dense":1,"vehicle":"a","t0":1700000000000,"times":[[1,1]],"signals":{"x":[0,0,1,0.1,0.2]}}',
+        b'{"dense":1,"vehicle":"a","t0":1700000000000,"times":[[1]],"fixes":{"dt":0,"lat":[0,1,-0.0],"lon":[0,1,5]}}',
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_left_to_be_refused(payload: bytes) -> None:

@@ -100,3 +100,15 @@ async def test_whoever_waits_when_it_ends_is_cancelled() -> None:
     for task in waiting:
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_asking_that_is_cancelled_by_nobody_is_said_and_not_waited_for() -> None:
+    async def gives_up(_: Sequence[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    questions = Together(gives_up, at_once=1)
+    asked = asyncio.create_task(questions.ask(1))
+    with pytest.raises(RuntimeError, match="cancelled by nobody"):
+        await asyncio.create_task(questions.run())
+    with pytest.raises(asyncio.CancelledError):
+        await asked
