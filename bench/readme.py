@@ -27,6 +27,7 @@ IN_README: Final = {
     "ingest": "take requests, against an empty aiohttp handler",
     "pipeline": "from HTTP to the hypertable with everything running, against a bare COPY",
     "live_latency": "vehicle to browser, p99 at batches of 1 s, against the batch's age alone",
+    "live_latency.ingest-to-socket.all": "request to 100 browsers on 1,000 vehicles at 20 Hz, p99, against the answer",
 }
 
 
