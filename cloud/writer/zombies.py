@@ -7,7 +7,7 @@ nothing: whoever is ended tries again, and the ledger knows what is stored.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -50,21 +50,26 @@ class Undeterred:
 
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:
-        watch = asyncio.create_task(self._watch(), name="zombies")
+        done = asyncio.Event()
+        watch = asyncio.create_task(self._watch(done), name="zombies")
         try:
             yield
-        finally:
+        except asyncio.CancelledError:
             watch.cancel()
+            raise
+        finally:
+            # Not cancelled: what frees the way is the end of a sleeper, which is still to be counted and said.
+            done.set()
             await asyncio.wait([watch])
             if not watch.cancelled():
                 watch.result()
 
-    async def _watch(self) -> None:
+    async def _watch(self, done: asyncio.Event) -> None:
         """Ends those that were asleep in the way at two looks, which nobody is who works."""
         before: frozenset[_Zombie] = frozenset()
-        await asyncio.sleep(PATIENCE_S)
-        while True:
-            await asyncio.sleep(LOOK_S)
+        wait_s = PATIENCE_S + LOOK_S
+        while not await _comes_within(wait_s, done):
+            wait_s = LOOK_S
             try:
                 before = await self._look(before)
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
@@ -81,3 +86,10 @@ class Undeterred:
                 self._metrics.zombies.inc(len(ended))
                 log.warning("ended connections that slept with locks in hand", backends=pids)
         return found - before
+
+
+async def _comes_within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
