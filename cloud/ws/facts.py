@@ -98,15 +98,7 @@ def quick_facts(payload: bytes, received_ms: int) -> tuple[str, Facts] | None:
         if batch.events or batch.frames or any(len(dt) > 1 and dt[-1] == 0 for dt in batch.times):
             return None
         return batch.vehicle, _facts(batch, received_ms)
-    except (
-        msgspec.MsgspecError,
-        UnicodeDecodeError,
-        RecursionError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ):
+    except (msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
         return None
 
 

@@ -77,11 +77,11 @@ class Feed:
                 self._hear(message)
 
     def _hear(self, message: LiveMessage) -> None:
-        if not self._is_of_known(message):
+        if not self._take(message):
             self._strangers.append(message)
             self._wanted.set()
 
-    def _is_of_known(self, message: LiveMessage) -> bool:
+    def _take(self, message: LiveMessage) -> bool:
         """Takes it in; False for a vehicle that has not been loaded."""
         if (quick := quick_facts(message.batch, message.received_ms)) is not None:
             return self._hub.hear(*quick, _now_ms())
@@ -124,7 +124,7 @@ class Feed:
         self._erasures |= erased.keys()
         self._hub.load([_known(row, names) for row in rows], _now_ms(), anew=anew or bool(erased))
         for _ in range(len(self._strangers)):
-            self._is_of_known(self._strangers.popleft())
+            self._take(self._strangers.popleft())
         async with self._loaded:
             self._loads += 1
             self._loaded.notify_all()

@@ -131,7 +131,8 @@ class _Conversation:
             elif message.type is WSMsgType.BINARY:
                 await self._reply(error_message("Not understood", "send JSON as text"))
             elif message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
+                with contextlib.suppress(ConnectionError):  # the loop sees that it is closed
+                    await self._socket.pong(message.data)
 
     async def _follow(self, text: str) -> None:
         try:

@@ -86,7 +86,8 @@ WHERE c.hash = ANY ($1::bytea[]) AND c.revoked_at IS NULL;
 -- name: devices_by_vehicle
 -- Vehicles for which the broker vouches, those that have a device token in force.
 SELECT v.ident AS key, v.id, v.fleet_id, v.ident FROM vehicles v
-WHERE v.ident = ANY ($1::text[]) AND EXISTS (SELECT 1 FROM credentials c WHERE c.vehicle_id = v.id AND c.revoked_at IS NULL);
+WHERE v.ident = ANY ($1::text[])
+    AND EXISTS (SELECT 1 FROM credentials c WHERE c.vehicle_id = v.id AND c.revoked_at IS NULL);
 
 -- name: list_vehicles
 -- Every vehicle with its last sign of life.

@@ -77,9 +77,11 @@ async def test_who_comes_while_the_database_hangs_does_not_wait_for_it_again(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
+    hangs = asyncio.Event()
 
     async def hang(_: Executor, hashes: Sequence[bytes]) -> Any:
         asked.append(len(hashes))
+        hangs.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(accounts, "devices", hang)
@@ -89,7 +91,7 @@ async def test_who_comes_while_the_database_hangs_does_not_wait_for_it_again(
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(devices.run())
         first = tasks.create_task(_refusal(devices, one))
-        await asyncio.sleep(0.1)
+        await hangs.wait()
         assert await asyncio.gather(_refusal(devices, other), first) == [503, 503]
         running.cancel()
     assert asked == [1]

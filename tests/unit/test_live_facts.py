@@ -7,23 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.ws.facts import facts_of, quick_facts
+from tests.strategies import columns, numbers
 from wire.codec import decode_batch, encode_batch
 from wire.model import Batch, Column, Event, Fixes, FrameBlock
 
 NOW = 1_700_000_000_000
 STREAM = "01890a5d-ac96-774b-bcce-b302099a8057"
-
-numbers = st.one_of(
-    st.integers(-(10**6), 10**6).map(float),
-    st.decimals(-1000, 1000, places=3, allow_nan=False).map(float),
-    st.floats(allow_nan=False, allow_infinity=False),
-)
-
-
-@st.composite
-def columns(draw: st.DrawFn) -> Column:
-    dt = sorted(draw(st.lists(st.integers(-3, 400_000), max_size=5)))
-    return Column(dt=dt, v=draw(st.lists(numbers, min_size=len(dt), max_size=len(dt))))
 
 
 @st.composite
@@ -44,13 +33,16 @@ def fixes(draw: st.DrawFn) -> Fixes:
     )
 
 
+names = st.sampled_from(["EEC1.EngineSpeed", "pt:A.B@00", "Ä.Größe"])
 batches = st.builds(
     Batch,
     vehicle=st.just("truck-1"),
     stream=st.just(STREAM),
     seq=st.just(0),
     t0=st.sampled_from([NOW, NOW - 200_000, NOW + 200_000, 0, -(2**53), 2**53]),
-    signals=st.dictionaries(st.sampled_from(["EEC1.EngineSpeed", "pt:A.B@00", "Ä.Größe"]), columns()),
+    signals=st.dictionaries(
+        st.sampled_from(["EEC1.EngineSpeed", "pt:A.B@00", "Ä.Größe"]), columns(earliest_ms=-3, latest_ms=400_000)
+    ),
     fixes=st.none() | fixes(),
 )
 

@@ -12,6 +12,7 @@ from cloud.ingest.quick import read_quickly
 from cloud.ingest.reading import Reading
 from cloud.ingest.thorough import read_thoroughly
 from cloud.problem import Problem
+from tests.strategies import columns, numbers
 from wire.codec import encode_batch
 from wire.model import Batch, Column, Fixes
 
@@ -21,18 +22,6 @@ STREAM = "01890a5d-ac96-774b-bcce-b302099a8057"
 OTHER = "01890a5d-ac96-774b-bcce-b302099a8058"
 
 often = settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-numbers = st.one_of(
-    st.integers(-(10**6), 10**6).map(float),
-    st.decimals(-1000, 1000, places=3, allow_nan=False).map(float),
-    st.floats(allow_nan=False, allow_infinity=False),
-)
-
-
-@st.composite
-def columns(draw: st.DrawFn) -> Column:
-    dt = sorted(draw(st.lists(st.integers(0, 5000), max_size=6)))
-    return Column(dt=dt, v=draw(st.lists(numbers, min_size=len(dt), max_size=len(dt))))
 
 
 @st.composite
